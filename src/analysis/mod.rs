@@ -1,0 +1,1 @@
+//! Source files in, report out: pure, blocking, deterministic.

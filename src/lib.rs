@@ -1,0 +1,25 @@
+//! Codeyard: a self-hosted job server for code.
+//!
+//! # The rooms, and who may look into which
+//! Everyone may read [`model`], [`config`], [`clock`] and [`error`]. Besides:
+//!
+//! | room | holds | may use |
+//! |---|---|---|
+//! | `store` | SQL and nothing else | – |
+//! | `hub` | who waits for which job; a wake-up, never the truth | – |
+//! | `analysis` | pure: source files in, report out | – |
+//! | `source` | gets code onto disk safely | `sandbox` |
+//! | `sandbox` | runs a command with nothing it does not need | – |
+//! | `auth` | passwords, tokens, keys, tickets, roles | `store` |
+//! | `jobs` | the verbs; the only writer of jobs, the only publisher of events | `store`, `hub` |
+//! | `kinds` | what a job can be, one folder each | `jobs` (through `Context`), the leaves |
+//! | `worker` | slots, leases, the run as a pipe, rescue, drain | `jobs`, `kinds` |
+//! | `http` | parse, call one verb, shape the answer | the verbs of all; `store` for plain reads |
+//! | `app` | wiring | all |
+//!
+//! `tests/it/tidy.rs` keeps this table true.
+
+pub mod analysis;
+pub mod model;
+pub mod sandbox;
+pub mod source;

@@ -1,0 +1,1 @@
+//! The nouns, without IO.

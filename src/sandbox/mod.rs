@@ -1,0 +1,1 @@
+//! Runs a command with nothing it does not need.

@@ -1,0 +1,1 @@
+//! Gets code onto disk safely: inline, files, ZIP, git.
