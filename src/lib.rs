@@ -20,6 +20,10 @@
 //! `tests/it/tidy.rs` keeps this table true.
 
 pub mod analysis;
+pub mod clock;
+pub mod config;
+pub mod error;
 pub mod model;
 pub mod sandbox;
 pub mod source;
+pub mod store;

@@ -1,5 +1,13 @@
 //! The nouns, without IO.
 
+mod caller;
+pub mod event;
+mod id;
+mod job;
 mod source_file;
 
+pub use caller::{Caller, Role, Scope, Scopes};
+pub use event::{Event, NewEvent};
+pub use id::{JobId, ProcessId, UserId};
+pub use job::{Idempotency, Job, JobWithBodies, NewJob, Priority, Status, TurnKey};
 pub use source_file::{Skipped, SourceFile};
