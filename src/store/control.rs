@@ -29,6 +29,19 @@ pub enum CancelChange {
     Asked(Change, ProcessId),
 }
 
+/// What one look around found.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub struct Surroundings {
+    /// A process has not been heard of.
+    pub dead: bool,
+    /// A job is held by nobody that lives, or for too long.
+    pub lost: bool,
+    /// A job that waited for a time is due.
+    pub due: bool,
+    /// How many processes there are, this one included.
+    pub processes: i64,
+}
+
 /// What was taken from processes that died or from attempts that never ended.
 #[derive(Debug, Default)]
 pub struct Rescued {
@@ -129,14 +142,22 @@ impl Store {
         Ok(change)
     }
 
-    /// Whether there is anything for [`Store::rescue`] and for [`Store::resume_due`] to do: one cheap look.
-    pub async fn needs_rescue(&self, now: DateTime<Utc>, late: DateTime<Utc>) -> sqlx::Result<(bool, bool)> {
+    /// One cheap look at whether anything needs doing: has a process not been heard of since `dead`, is a job held by
+    /// nobody or past its deadline since `late`, is a waiting job due.
+    pub async fn look_around(
+        &self,
+        now: DateTime<Utc>,
+        dead: DateTime<Utc>,
+        late: DateTime<Utc>,
+    ) -> sqlx::Result<Surroundings> {
         let sql = format!(
-            "select exists (select 1 from job_queue where process_id is not null and ({LOST})) as lost,
-                 exists (select 1 from job_queue where status = 'waiting' and run_at <= $1) as due"
+            "select exists (select 1 from processes where beat_at < $1) as dead,
+                 exists (select 1 from job_queue where process_id is not null and ({LOST})) as lost,
+                 exists (select 1 from job_queue where status = 'waiting' and run_at <= $3) as due,
+                 (select count(*) from processes) as processes"
         );
-        with_db!(&self.read, pool => sqlx::query_as::<DB, (bool, bool)>(AssertSqlSafe(sql))
-            .bind(now).bind(late).fetch_one(pool).await)
+        with_db!(&self.read, pool => sqlx::query_as::<DB, Surroundings>(AssertSqlSafe(sql))
+            .bind(dead).bind(late).bind(now).fetch_one(pool).await)
     }
 
     /// Takes back every job whose process is gone or whose deadline passed before `late`. A crash costs no attempt,

@@ -23,6 +23,8 @@ pub use super::submission::{Submission, Submitted};
 pub struct Report {
     /// Which job.
     pub job: JobId,
+    /// The process that claimed it.
+    pub process: ProcessId,
     /// The fencing token of the claim under which it says so.
     pub fence: i64,
     /// `Running`, when it has just begun.
@@ -57,8 +59,8 @@ pub enum Ending {
         status: Status,
         /// Not before this time.
         run_at: DateTime<Utc>,
-        /// Its place in the queue.
-        rank: i64,
+        /// How far back its place in the queue moves, in microseconds.
+        rank_shift: i64,
         /// −1 gives the attempt back.
         attempt_change: i32,
         /// Whether the end of its last child wakes it.
@@ -136,7 +138,7 @@ async fn report(tx: &mut Tx, batch: &Batch<'_>, accepted: &mut Accepted) -> sqlx
     let (ending, going_on): (Vec<_>, Vec<_>) =
         batch.reports.iter().partition(|report| matches!(report.ending, Some(Ending::Final { .. })));
     let mut checkpoints = Vec::new();
-    let updated = update_held(tx, batch.process, &going_on).await?;
+    let updated = update_held(tx, &going_on).await?;
     for report in going_on {
         let Some(row) = updated.get(&report.job) else { continue };
         accepted.reported.insert(report.job, row.status);
@@ -149,7 +151,7 @@ async fn report(tx: &mut Tx, batch: &Batch<'_>, accepted: &mut Accepted) -> sqlx
     bodies::put(tx, "checkpoint", checkpoints).await?;
     events::insert(tx, &accepted.events[accepted.submitted_events()..]).await?;
 
-    let mut left = remove_held(tx, batch.process, &ending).await?;
+    let mut left = remove_held(tx, &ending).await?;
     let ended: Vec<_> =
         ending.iter().filter_map(|report| Some(ended_of(report, left.remove(&report.job)?))).collect();
     accepted.reported.extend(ended.iter().map(|job| (job.left.job_id, job.outcome)));
@@ -184,6 +186,8 @@ fn ended_of(report: &Report, left: Left) -> Ended {
 struct Row<'a> {
     #[serde(serialize_with = "hex_id")]
     job_id: JobId,
+    #[serde(serialize_with = "hex_id")]
+    process_id: ProcessId,
     fence: i64,
     events: usize,
     status: Option<Status>,
@@ -192,13 +196,14 @@ struct Row<'a> {
     released: bool,
     #[serde(serialize_with = "text_time")]
     run_at: Option<DateTime<Utc>>,
-    rank: Option<i64>,
+    rank_shift: i64,
     attempt_change: i32,
     wakes: bool,
 }
 
-const COLUMNS: [(&str, Column); 11] = [
+const COLUMNS: [(&str, Column); 12] = [
     ("job_id", Column::Id),
+    ("process_id", Column::Id),
     ("fence", Column::Big),
     ("events", Column::Int),
     ("status", Column::Text),
@@ -206,7 +211,7 @@ const COLUMNS: [(&str, Column); 11] = [
     ("step", Column::Text),
     ("released", Column::Bool),
     ("run_at", Column::Time),
-    ("rank", Column::Big),
+    ("rank_shift", Column::Big),
     ("attempt_change", Column::Int),
     ("wakes", Column::Bool),
 ];
@@ -219,11 +224,7 @@ struct Updated {
 }
 
 /// Changes the rows of jobs that this process still holds under the same fencing token.
-async fn update_held(
-    tx: &mut Tx,
-    process: ProcessId,
-    reports: &[&Report],
-) -> sqlx::Result<HashMap<JobId, Updated>> {
+async fn update_held(tx: &mut Tx, reports: &[&Report]) -> sqlx::Result<HashMap<JobId, Updated>> {
     if reports.is_empty() {
         return Ok(HashMap::new());
     }
@@ -237,23 +238,24 @@ async fn update_held(
              process_id = case when v.released then null else job_queue.process_id end,
              deadline_at = case when v.released then null else job_queue.deadline_at end,
              run_at = coalesce(v.run_at, job_queue.run_at),
-             rank = coalesce(v.rank, job_queue.rank),
+             rank = job_queue.rank + v.rank_shift,
              attempt = job_queue.attempt + v.attempt_change,
              wakes_with_children = v.wakes and job_queue.children_left > 0
-         from {} where job_queue.job_id = v.job_id and job_queue.fence = v.fence and job_queue.process_id = $2
+         from {} where job_queue.job_id = v.job_id and job_queue.fence = v.fence and job_queue.process_id = v.process_id
              and job_queue.status in ('initializing', 'running')
          returning job_queue.job_id, job_queue.status, job_queue.last_seq",
         rows(tx.is_sqlite(), &COLUMNS)
     );
     let list = parameter(&list)?;
     let updated: Vec<Updated> = with_tx!(tx, c => sqlx::query_as::<DB, Updated>(AssertSqlSafe(sql))
-        .bind(list).bind(process).fetch_all(c).await)?;
+        .bind(list).fetch_all(c).await)?;
     Ok(updated.into_iter().map(|row| (row.job_id, row)).collect())
 }
 
 fn row_of(report: &Report) -> Row<'_> {
     let mut row = Row {
         job_id: report.job,
+        process_id: report.process,
         fence: report.fence,
         events: report.events.len(),
         status: report.status,
@@ -261,44 +263,44 @@ fn row_of(report: &Report) -> Row<'_> {
         step: report.step.as_deref(),
         released: false,
         run_at: None,
-        rank: None,
+        rank_shift: 0,
         attempt_change: 0,
         wakes: false,
     };
-    if let Some(Ending::Released { status, run_at, rank, attempt_change, wakes_with_children }) =
+    if let Some(Ending::Released { status, run_at, rank_shift, attempt_change, wakes_with_children }) =
         &report.ending
     {
         row.released = true;
         row.status = Some(*status);
-        (row.run_at, row.rank) = (Some(*run_at), Some(*rank));
+        (row.run_at, row.rank_shift) = (Some(*run_at), *rank_shift);
         (row.attempt_change, row.wakes) = (*attempt_change, *wakes_with_children);
     }
     row
 }
 
 /// Takes the rows of ended jobs out of the queue, if this process still holds them under the same fencing token.
-async fn remove_held(
-    tx: &mut Tx,
-    process: ProcessId,
-    reports: &[&Report],
-) -> sqlx::Result<HashMap<JobId, Left>> {
+async fn remove_held(tx: &mut Tx, reports: &[&Report]) -> sqlx::Result<HashMap<JobId, Left>> {
     #[derive(Serialize)]
     struct Claim {
         #[serde(serialize_with = "hex_id")]
         job_id: JobId,
+        #[serde(serialize_with = "hex_id")]
+        process_id: ProcessId,
         fence: i64,
     }
     if reports.is_empty() {
         return Ok(HashMap::new());
     }
-    let claims: Vec<_> = reports.iter().map(|r| Claim { job_id: r.job, fence: r.fence }).collect();
-    let values = rows(tx.is_sqlite(), &[("job_id", Column::Id), ("fence", Column::Big)]);
+    let claims: Vec<_> =
+        reports.iter().map(|r| Claim { job_id: r.job, process_id: r.process, fence: r.fence }).collect();
+    let values =
+        rows(tx.is_sqlite(), &[("job_id", Column::Id), ("process_id", Column::Id), ("fence", Column::Big)]);
     let sql = format!(
-        "delete from job_queue where process_id = $2 and status in ('initializing', 'running')
-             and (job_id, fence) in (select v.job_id, v.fence from {values}) returning {LEFT}"
+        "delete from job_queue where status in ('initializing', 'running')
+             and (job_id, process_id, fence) in (select v.job_id, v.process_id, v.fence from {values}) returning {LEFT}"
     );
     let claims = parameter(&claims)?;
     let left: Vec<Left> = with_tx!(tx, c => sqlx::query_as::<DB, Left>(AssertSqlSafe(sql))
-        .bind(claims).bind(process).fetch_all(c).await)?;
+        .bind(claims).fetch_all(c).await)?;
     Ok(left.into_iter().map(|row| (row.job_id, row)).collect())
 }

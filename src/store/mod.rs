@@ -19,7 +19,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::config::Config;
-pub use control::{CancelChange, Change, Rescued};
+pub use control::{CancelChange, Change, Rescued, Surroundings};
 use db::with_db;
 pub use db::{Db, Tx};
 pub use ending::Woken;

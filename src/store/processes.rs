@@ -36,15 +36,10 @@ impl Store {
             .bind(id).bind(now).execute(pool).await.map(|done| done.rows_affected() > 0))
     }
 
-    /// Declares dead whoever was not heard of since `dead`, and returns those that live.
-    pub async fn bury(&self, dead: DateTime<Utc>) -> sqlx::Result<Vec<ProcessRow>> {
-        let live = self.processes().await?;
-        if live.iter().all(|process| process.beat_at >= dead) {
-            return Ok(live);
-        }
+    /// Declares dead whoever was not heard of since `dead`; returns how many.
+    pub async fn bury(&self, dead: DateTime<Utc>) -> sqlx::Result<u64> {
         with_db!(&self.write, pool => sqlx::query::<DB>("delete from processes where beat_at < $1")
-            .bind(dead).execute(pool).await.map(drop))?;
-        self.processes().await
+            .bind(dead).execute(pool).await.map(|done| done.rows_affected()))
     }
 
     /// Takes a process off the list: it has let go of all its jobs, or it is known to be dead.

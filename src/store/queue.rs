@@ -54,10 +54,16 @@ pub struct Claimed {
     pub max_attempts: i32,
     /// The fencing token: what is said under an older one is rejected.
     pub fence: i64,
+    /// Since when it was due.
+    pub run_at: DateTime<Utc>,
     /// Percent, as a former attempt left it.
     pub progress: i32,
     /// Number of the last event.
     pub last_seq: i64,
+    /// Whether it takes turns with others.
+    pub in_turn: bool,
+    /// How many of its key may start in a minute, if that is limited.
+    pub turn_per_minute: Option<i32>,
     /// Whether somebody has asked for its end already.
     pub cancel_requested: bool,
     /// JSON, as it was submitted.
@@ -80,8 +86,8 @@ pub struct QueueDepth {
     pub oldest_due: Option<DateTime<Utc>>,
 }
 
-const CLAIMED: &str = "q.job_id, q.kind, q.queue, q.owner_id, q.attempt, q.max_attempts, q.fence, q.progress, q.last_seq, \
-                       q.cancel_requested_at is not null as cancel_requested";
+const CLAIMED: &str = "q.job_id, q.kind, q.queue, q.owner_id, q.attempt, q.max_attempts, q.fence, q.run_at, q.progress, q.last_seq, \
+                       q.turn_key is not null as in_turn, q.turn_per_minute, q.cancel_requested_at is not null as cancel_requested";
 const TAKE: &str = "status = 'initializing', process_id = $5, fence = fence + 1, attempt = attempt + 1, \
                     deadline_at = $6, started_at = coalesce(started_at, $3)";
 
@@ -114,8 +120,9 @@ impl Store {
         }
     }
 
-    /// Takes jobs while counting: what runs of the queue against `concurrency` (0: no limit), and what runs of each
-    /// turn key against its limits. Claims that count go one after the other, over all processes.
+    /// Takes jobs while counting what runs of each turn key against its limits; with a `concurrency` above 0, what
+    /// runs of the queue is counted too, and then jobs that take no turns are taken as well. Claims that count go
+    /// one after the other, over all processes.
     pub async fn claim_in_turn(&self, claim: Claim<'_>, concurrency: u32) -> sqlx::Result<Vec<Claimed>> {
         let mut tx = self.write.begin().await?;
         if let Tx::Postgres(tx) = &mut tx {
@@ -124,14 +131,16 @@ impl Store {
                 .execute(&mut **tx)
                 .await?;
         }
-        let mut limit = claim.limit;
+        let mut picked = pick_in_turn(&mut tx, claim).await?;
         if concurrency > 0 {
-            limit = limit.min(concurrency.saturating_sub(running(&mut tx, claim.queue).await?));
+            let free = concurrency.saturating_sub(running(&mut tx, claim.queue).await?).min(claim.limit);
+            picked.extend(pick_plain(&mut tx, claim).await?);
+            picked.sort_by_key(|job| (job.rank, job.job_id));
+            picked.truncate(free as usize);
         }
-        if limit == 0 {
+        if picked.is_empty() {
             return Ok(Vec::new());
         }
-        let picked = pick_in_turn(&mut tx, Claim { limit, ..claim }).await?;
         let taken = take(&mut tx, &picked, &claim).await?;
         start_rates(&mut tx, &picked, claim.now).await?;
         tx.commit().await?;
@@ -223,6 +232,7 @@ struct Id {
 #[derive(sqlx::FromRow)]
 struct Picked {
     job_id: JobId,
+    rank: i64,
     turn_key: Option<String>,
     turn_per_minute: Option<i32>,
 }
@@ -240,16 +250,32 @@ async fn pick_in_turn(tx: &mut Tx, claim: Claim<'_>) -> sqlx::Result<Vec<Picked>
         ranked as (
             select job_id, turn_key, turn_concurrency, turn_per_minute, rank,
                 row_number() over (partition by turn_key order by rank, job_id) as place
-            from job_queue where status = 'queued' and queue = $1 and rank <= $4 and run_at <= $3)
-        select r.job_id, r.turn_key, r.turn_per_minute from ranked r
+            from job_queue
+            where status = 'queued' and queue = $1 and turn_key is not null and rank <= $4 and run_at <= $3)
+        select r.job_id, r.rank, r.turn_key, r.turn_per_minute from ranked r
             left join busy b on b.turn_key = r.turn_key left join turn_rates t on t.turn_key = r.turn_key
         where not exists (select 1 from queues where name = $1 and paused)
-            and (r.turn_key is null or r.place + coalesce(b.running, 0) <= r.turn_concurrency)
+            and r.place + coalesce(b.running, 0) <= r.turn_concurrency
             and (r.turn_per_minute is null or (r.place = 1 and coalesce(t.next_at, $5) <= $3))
         order by r.rank, r.job_id limit $2";
     with_tx!(tx, c => sqlx::query_as::<DB, Picked>(sql)
         .bind(claim.queue).bind(i64::from(claim.limit)).bind(claim.now).bind(claim.highest_rank).bind(LONG_AGO)
         .fetch_all(c).await)
+}
+
+async fn pick_plain(tx: &mut Tx, claim: Claim<'_>) -> sqlx::Result<Vec<Picked>> {
+    let sql = PICK.replace("select job_id from", "select job_id, rank from");
+    #[derive(sqlx::FromRow)]
+    struct Plain {
+        job_id: JobId,
+        rank: i64,
+    }
+    let plain: Vec<Plain> = with_tx!(tx, c => sqlx::query_as::<DB, Plain>(AssertSqlSafe(sql))
+        .bind(claim.queue).bind(i64::from(claim.limit)).bind(claim.now).bind(claim.highest_rank)
+        .fetch_all(c).await)?;
+    let picked =
+        |job: Plain| Picked { job_id: job.job_id, rank: job.rank, turn_key: None, turn_per_minute: None };
+    Ok(plain.into_iter().map(picked).collect())
 }
 
 /// A job may have been cancelled since it was picked, or claimed by somebody who does not count: those are left out.

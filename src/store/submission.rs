@@ -8,7 +8,7 @@ use sqlx::AssertSqlSafe;
 
 use super::db::{Column, Tx, hex_id, parameter, rows, text_time, with_tx};
 use crate::model::event::names;
-use crate::model::{Event, JobId, NewEvent, NewJob, Status, UserId};
+use crate::model::{Event, Job, JobId, NewEvent, NewJob, Status, UserId};
 
 /// A job on its way into the queue.
 #[derive(Clone, Debug)]
@@ -41,6 +41,33 @@ impl Submitted {
 }
 
 impl Submission {
+    /// The job as it stands when it is in the queue and nothing else has happened.
+    pub fn job_as_created(&self) -> Job {
+        let job = self.job.clone();
+        Job {
+            id: job.id,
+            kind: job.kind,
+            queue: job.queue,
+            owner_id: job.owner,
+            label: job.label,
+            parent_id: job.parent,
+            status: Status::Queued,
+            priority: job.priority.get(),
+            attempt: 0,
+            max_attempts: job.max_attempts,
+            progress: 0,
+            step: None,
+            last_seq: 1,
+            created_at: self.at,
+            run_at: Some(job.run_at),
+            started_at: None,
+            finished_at: None,
+            cancel_requested_at: None,
+            error_code: None,
+            error_message: None,
+        }
+    }
+
     /// The event that opens the log.
     pub(super) fn first_event(&self) -> Event {
         let (at, name) = (self.at, names::QUEUED.to_owned());
