@@ -86,8 +86,9 @@ pub struct QueueDepth {
     pub oldest_due: Option<DateTime<Utc>>,
 }
 
-const CLAIMED: &str = "q.job_id, q.kind, q.queue, q.owner_id, q.attempt, q.max_attempts, q.fence, q.run_at, q.progress, q.last_seq, \
-                       q.turn_key is not null as in_turn, q.turn_per_minute, q.cancel_requested_at is not null as cancel_requested";
+/// The columns of [`Claimed`], unqualified: SQLite knows no alias in `returning`.
+const CLAIMED: &str = "job_id, kind, queue, owner_id, attempt, max_attempts, fence, run_at, progress, last_seq, \
+                       turn_key is not null as in_turn, turn_per_minute, cancel_requested_at is not null as cancel_requested";
 const TAKE: &str = "status = 'initializing', process_id = $5, fence = fence + 1, attempt = attempt + 1, \
                     deadline_at = $6, started_at = coalesce(started_at, $3)";
 
@@ -105,15 +106,14 @@ impl Store {
                 let sql = format!(
                     "with picked as ({PICK} for update skip locked), q as (
                          update job_queue set {TAKE} where job_id in (select job_id from picked) returning *)
-                     select {CLAIMED}, b.body as payload from q
-                         left join job_bodies b on b.job_id = q.job_id and b.part = 'payload'
-                     order by q.rank, q.job_id"
+                     select {CLAIMED},
+                         (select body from job_bodies b where b.job_id = q.job_id and b.part = 'payload') as payload
+                     from q order by rank, job_id"
                 );
                 bound!(sqlx::query_as(AssertSqlSafe(sql)), claim).fetch_all(pool).await
             }
             Db::Sqlite(pool) => {
-                let sql =
-                    format!("update job_queue as q set {TAKE} where job_id in ({PICK}) returning {CLAIMED}");
+                let sql = format!("update job_queue set {TAKE} where job_id in ({PICK}) returning {CLAIMED}");
                 let taken = bound!(sqlx::query_as::<Sqlite, Claimed>(AssertSqlSafe(sql)), claim);
                 self.with_payloads(taken.fetch_all(pool).await?).await
             }
@@ -283,9 +283,9 @@ async fn take(tx: &mut Tx, picked: &[Picked], claim: &Claim<'_>) -> sqlx::Result
     let ids: Vec<_> = picked.iter().map(|job| Id { job_id: job.job_id }).collect();
     let values = rows(tx.is_sqlite(), &[("job_id", Column::Id)]);
     let sql = format!(
-        "update job_queue as q set status = 'initializing', process_id = $2, fence = q.fence + 1,
-             attempt = q.attempt + 1, deadline_at = $3, started_at = coalesce(q.started_at, $4)
-         from {values} where q.job_id = v.job_id and q.status = 'queued' returning {CLAIMED}"
+        "update job_queue set status = 'initializing', process_id = $2, fence = fence + 1, attempt = attempt + 1,
+             deadline_at = $3, started_at = coalesce(started_at, $4)
+         where status = 'queued' and job_id in (select v.job_id from {values}) returning {CLAIMED}"
     );
     let ids = parameter(&ids)?;
     with_tx!(tx, c => sqlx::query_as::<DB, Claimed>(AssertSqlSafe(sql))
