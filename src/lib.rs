@@ -20,10 +20,14 @@
 //! `tests/it/tidy.rs` keeps this table true.
 
 pub mod analysis;
+pub mod app;
+pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod http;
 pub mod model;
+pub mod observe;
 pub mod sandbox;
 pub mod source;
 pub mod store;
