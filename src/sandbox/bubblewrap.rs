@@ -21,6 +21,7 @@ pub(super) const ETC: &[&str] = &[
     "/etc/pki",
     "/etc/protocols",
     "/etc/services",
+    "/etc/ssl/cert.pem",
     "/etc/ssl/certs",
     "/etc/ssl/openssl.cnf",
     "/etc/mime.types",

@@ -7,10 +7,10 @@ use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, exit};
-use std::{fs, ptr};
+use std::ptr;
 
 use super::spec::{COMPLAINT, NOT_STARTED, Rlimits, Spec};
-use super::{landlock, probe, seccomp};
+use super::{landlock, probe, seccomp, tree};
 
 /// The hidden entry `codeyard sandbox-init`: `main` calls it with the arguments that follow, before it does
 /// anything else.
@@ -48,7 +48,7 @@ fn restrict(spec: &Spec) -> Result<(), String> {
     // SAFETY: closes descriptors that nobody in this process uses.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
     std::env::set_current_dir(&spec.cwd).map_err(|error| format!("cannot enter the directory: {error}"))?;
-    limit(&spec.rlimits)?;
+    limit(&spec.rlimits, spec.supervise)?;
     // SAFETY: a plain setting of this process.
     if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
         return Err(format!("cannot give up privileges: {}", io::Error::last_os_error()));
@@ -59,11 +59,14 @@ fn restrict(spec: &Spec) -> Result<(), String> {
     seccomp::restrict(spec.network, spec.filter).map_err(|error| format!("seccomp: {error}"))
 }
 
-fn limit(limits: &Rlimits) -> Result<(), String> {
+fn limit(limits: &Rlimits, shares_user: bool) -> Result<(), String> {
+    // The kernel counts all processes of the user. In a namespace those are the command's own; outside, what
+    // is there already is not its fault.
+    let others = if shares_user { tree::tasks_of_this_user() } else { 0 };
     let all = [
         ("processor time", libc::RLIMIT_CPU, limits.cpu_seconds),
         ("memory", libc::RLIMIT_AS, limits.memory),
-        ("processes", libc::RLIMIT_NPROC, limits.processes),
+        ("processes", libc::RLIMIT_NPROC, limits.processes.map(|limit| limit + others)),
         ("file size", libc::RLIMIT_FSIZE, limits.file_size),
         ("core dumps", libc::RLIMIT_CORE, Some(0)),
         ("open files", libc::RLIMIT_NOFILE, Some(4096)),
@@ -167,7 +170,7 @@ fn reap(child: libc::pid_t) -> Option<i32> {
 /// Kills until nobody is left. Whoever is orphaned by it becomes a child of this process, and is next.
 fn kill_descendants() {
     loop {
-        for pid in descendants() {
+        for pid in tree::descendants(std::process::id().cast_signed()) {
             // SAFETY: the process is a descendant that nobody has reaped, so the number is still its own.
             unsafe { libc::kill(pid, libc::SIGKILL) };
         }
@@ -177,30 +180,6 @@ fn kill_descendants() {
         }
         reap(0);
     }
-}
-
-/// All processes that descend from this one, as far as `/proc` shows them.
-fn descendants() -> Vec<libc::pid_t> {
-    let own = std::process::id().cast_signed();
-    let parents: Vec<(libc::pid_t, libc::pid_t)> = fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter_map(|pid| Some((pid, parent(pid)?)))
-        .collect();
-    let mut found = vec![own];
-    let mut next = 0;
-    while let Some(parent) = found.get(next).copied() {
-        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
-        next += 1;
-    }
-    found.split_off(1)
-}
-
-fn parent(pid: libc::pid_t) -> Option<libc::pid_t> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything, also parentheses.
-    stat[stat.rfind(')')? + 1..].split_whitespace().nth(1)?.parse().ok()
 }
 
 fn give_up(reason: &str) -> ! {

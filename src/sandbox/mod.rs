@@ -16,6 +16,7 @@ mod seccomp;
 mod self_test;
 mod spawner;
 mod spec;
+mod tree;
 mod workspace;
 
 use std::ffi::OsString;

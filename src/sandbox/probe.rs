@@ -64,15 +64,8 @@ fn attack() -> ! {
         ("reaches_loopback_udp", refuse(reach_udp(target.address))),
         ("is_root", refuse(be_root())),
         ("gains_privileges", refuse(gain_privileges())),
-        (
-            "signals_the_server",
-            refuse(call("signalled it", || unsafe { libc::kill(target.server, 0).into() })),
-        ),
-        // SAFETY (all below): calls without pointers, or with valid ones; this process exists to try them.
-        (
-            "makes_namespaces",
-            refuse(call("unshared", || unsafe { libc::unshare(libc::CLONE_NEWUSER).into() })),
-        ),
+        ("signals_the_server", refuse(signal(target.server))),
+        ("makes_namespaces", refuse(make_namespace())),
         ("traces_processes", refuse(trace())),
         ("exceeds_memory", refuse(map(target.bytes))),
         ("exceeds_file_size", refuse(write_large(target.bytes))),
@@ -175,6 +168,41 @@ fn gain_privileges() -> io::Result<String> {
         1 => Err(io::Error::other("no new privileges")),
         _ => Ok("could through a setuid program".to_owned()),
     }
+}
+
+fn signal(process: i32) -> io::Result<String> {
+    // SAFETY: signal 0 does nothing but ask whether it may be sent.
+    call("may signal it", || unsafe { libc::kill(process, 0).into() })
+}
+
+/// By each of the three calls that can.
+fn make_namespace() -> io::Result<String> {
+    // The structure of `clone3`: flags, three pointers, the signal, and what else it asks for.
+    let arguments: [u64; 11] = [libc::CLONE_NEWUSER as u64, 0, 0, 0, libc::SIGCHLD as u64, 0, 0, 0, 0, 0, 0];
+    let flags = libc::c_long::from(libc::CLONE_NEWUSER | libc::SIGCHLD);
+    // SAFETY: the structure outlives the call; a child that comes of it does nothing but end.
+    let end = |answer: libc::c_long| unsafe {
+        if answer == 0 {
+            libc::_exit(0);
+        }
+        answer
+    };
+    // SAFETY: as above.
+    let calls: [(&str, &dyn Fn() -> libc::c_long); 3] = [
+        ("unshare", &|| unsafe { libc::unshare(libc::CLONE_NEWUSER).into() }),
+        ("clone", &|| end(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })),
+        ("clone3", &|| {
+            end(unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size_of_val(&arguments)) })
+        }),
+    ];
+    let mut refused = io::Error::other("not tried");
+    for (name, made) in calls {
+        match call(name, made) {
+            Ok(name) => return Ok(name),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
 }
 
 fn trace() -> io::Result<String> {

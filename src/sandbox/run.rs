@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::Output;
 use super::spec::{COMPLAINT, NOT_STARTED};
-use super::{Command, Error, Finished, KilledBecause, Level, Stream};
+use super::{Command, Error, Finished, KilledBecause, Level, Stream, tree};
 
 /// How long a supervisor may take to end the tree before it is killed itself.
 const GRACE: Duration = Duration::from_secs(3);
@@ -84,19 +84,34 @@ impl Running {
         if let Ok(status) = tokio::time::timeout(GRACE, self.child.wait()).await {
             return Ok((code(status)?, Some(because)));
         }
-        // It hangs, or somebody stopped it: the kernel ends it and its direct child.
+        // It hangs, or the command has stopped it: then its part is ours.
+        self.kill_descendants();
         self.child.start_kill().map_err(|error| Error::Io("kill the command", error))?;
         Ok((code(self.child.wait().await)?, Some(because)))
     }
 
     /// Ends the tree: bubblewrap's death is the death of its process namespace, a supervisor kills the tree.
-    #[expect(unsafe_code, reason = "std can only send SIGKILL, which a supervisor cannot act on")]
     fn signal(&self) {
-        let signal = if self.level == Level::Bubblewrap { libc::SIGKILL } else { libc::SIGTERM };
         // `id` is nothing once the child was reaped, so the number is still its own.
         if let Some(pid) = self.child.id() {
-            // SAFETY: sends a signal to a child that was not reaped.
-            unsafe { libc::kill(pid.cast_signed(), signal) };
+            send(
+                pid.cast_signed(),
+                if self.level == Level::Bubblewrap { libc::SIGKILL } else { libc::SIGTERM },
+            );
+        }
+    }
+
+    /// Kills until no more are seen, or more often than an honest tree needs.
+    fn kill_descendants(&self) {
+        let Some(top) = self.child.id() else { return };
+        for _ in 0..10 {
+            let tree = tree::descendants(top.cast_signed());
+            if tree.is_empty() {
+                return;
+            }
+            for pid in tree {
+                send(pid, libc::SIGKILL);
+            }
         }
     }
 }
@@ -105,6 +120,12 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.signal();
     }
+}
+
+#[expect(unsafe_code, reason = "std can only send SIGKILL, which a supervisor cannot act on")]
+fn send(pid: libc::pid_t, signal: libc::c_int) {
+    // SAFETY: sends a signal to a process whose ancestor was not reaped.
+    unsafe { libc::kill(pid, signal) };
 }
 
 /// What the init is told, then what the command reads. A command need not read what it is given.

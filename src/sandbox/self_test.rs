@@ -69,7 +69,7 @@ impl Sandbox {
             secret: secret.path().to_owned(),
             address,
             server: std::process::id().cast_signed(),
-            processes: 64,
+            processes: 600,
             bytes: 2 << 30,
         };
         let stdin = serde_json::to_vec(&target).map_err(|error| failed(error.into()))?;

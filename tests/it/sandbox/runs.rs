@@ -129,3 +129,26 @@ async fn a_command_that_may_use_the_network_reaches_it_and_no_other_does() {
         assert_eq!(text(&finished.stdout), "in\n", "{level:?}: {finished:?}");
     }
 }
+
+/// What build tools need of a system must be there: processes, threads, temporary files, the runtime's own
+/// local sockets.
+#[tokio::test]
+async fn ordinary_programs_work() {
+    let python = "import subprocess, threading, tempfile, ssl
+t = threading.Thread(target=lambda: subprocess.run(['true'], check=True)); t.start(); t.join()
+tempfile.TemporaryFile().write(b'x')
+print('fine')";
+    let node = "require('child_process').execFileSync('true'); console.log('fine')";
+    for level in levels() {
+        let sandbox = at(level);
+        let workspace = sandbox.workspace().unwrap();
+        for (program, flag, text_) in [("/usr/bin/python3", "-c", python), ("/usr/bin/node", "-e", node)] {
+            if std::fs::exists(program).unwrap() {
+                let finished =
+                    run(&sandbox, &Command::new(program, workspace.path()).args([flag, text_])).await;
+                let finished = finished.unwrap();
+                assert_eq!(text(&finished.stdout), "fine\n", "{level:?}: {}", text(&finished.stderr));
+            }
+        }
+    }
+}

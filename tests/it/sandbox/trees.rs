@@ -5,12 +5,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use codeyard::sandbox::{KilledBecause, Level, Limits, Sandbox};
-use tokio::io::AsyncReadExt;
+use codeyard::sandbox::{KilledBecause, Level, Limits, Sandbox, Settings};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt};
 use tokio::net::unix::pipe::Receiver;
 use tokio_util::sync::CancellationToken;
 
-use super::{at, levels, run, script};
+use super::{at, levels, run, script, settings};
 
 /// Starts a daemon that leaves its parent and its session, closes its output, and keeps a pipe open: the pipe
 /// ends when the last of the tree is dead, and not before.
@@ -77,14 +77,60 @@ async fn a_daemon_ends_when_the_caller_stops_waiting() {
 async fn a_command_that_stops_its_supervisor_ends_all_the_same() {
     let sandbox = at(Level::ProcessOnly);
     let workspace = sandbox.workspace().unwrap();
-    let limits = Limits { wall: Duration::from_millis(100), ..Limits::default() };
-    let command = script("kill -STOP $PPID; exec sleep 1000", workspace.path()).limits(limits);
-    let finished = run(&sandbox, &command).await.unwrap();
+    let limits = Limits { wall: Duration::from_millis(500), ..Limits::default() };
+    let command = script(&format!("{DAEMON} kill -STOP $PPID; exec sleep 1000"), workspace.path());
+    let finished = run(&sandbox, &command.limits(limits)).await.unwrap();
     assert_eq!(
         (finished.killed_because, finished.escaped),
         (Some(KilledBecause::Wall), false),
         "{finished:?}"
     );
+    gone(&sandbox, Level::ProcessOnly, &workspace.path().join("pipe")).await;
+}
+
+/// The server's part in the next test: it runs a command at each level until it is killed.
+#[tokio::test]
+#[ignore = "only the next test starts it, as a process of its own"]
+async fn stand_in_for_a_server() {
+    let scratch = std::env::var_os("CODEYARD_TEST_SCRATCH").unwrap();
+    let settings = Settings { scratch: scratch.clone().into(), ..settings() };
+    let running = levels().into_iter().map(|level| {
+        let sandbox = Sandbox::untested(&settings, level).unwrap();
+        let told = Path::new(&scratch).join(format!("{level:?}"));
+        async move {
+            let workspace = sandbox.workspace().unwrap();
+            let command = script(&format!("{DAEMON} exec sleep 1000"), workspace.path());
+            let see = |_, _: &[u8]| {
+                std::os::unix::fs::symlink(workspace.path(), &told).unwrap();
+                println!("ready {level:?}");
+            };
+            sandbox.run_seeing(&command, &CancellationToken::new(), &see).await
+        }
+    });
+    futures::future::join_all(running).await;
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_server_that_is_killed() {
+    let scratch = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(scratch.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+    let mut server = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "--nocapture", "sandbox::trees::stand_in_for_a_server"])
+        .env("CODEYARD_TEST_SCRATCH", scratch.path())
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = tokio::io::BufReader::new(server.stdout.take().unwrap()).lines();
+    let mut ready = 0;
+    while ready < levels().len() {
+        ready += usize::from(lines.next_line().await.unwrap().unwrap().contains("ready "));
+    }
+    server.kill().await.unwrap();
+    let sandbox = at(Level::ProcessOnly);
+    for level in levels() {
+        gone(&sandbox, level, &scratch.path().join(format!("{level:?}/pipe"))).await;
+    }
 }
 
 #[tokio::test]

@@ -151,6 +151,22 @@ async fn a_private_address_is_refused_and_never_asked() {
     assert_eq!(server.asked(), Vec::<String>::new());
 }
 
+/// `localhost` is two addresses, and git's library would try that of version 6 first. What was checked is the
+/// other one: there, and nowhere else, it must go.
+#[tokio::test]
+async fn a_name_means_the_address_that_was_checked() {
+    let server = GitServer::start(Manner::Honest).await;
+    server.write("a.py", b"x");
+    server.publish();
+    let trap = tokio::net::TcpListener::bind(("::1", server.port)).await.unwrap();
+    let url = server.url().replace("127.0.0.1", "localhost");
+    let limits = open();
+    tokio::select! {
+        tree = clone(&url, None, &limits) => assert_eq!(paths(&tree.unwrap()), ["a.py"]),
+        trapped = trap.accept() => panic!("git asked another address: {trapped:?}"),
+    }
+}
+
 #[tokio::test]
 async fn a_redirect_is_not_followed_to_anywhere() {
     let inner = GitServer::start(Manner::Honest).await;
