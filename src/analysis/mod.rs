@@ -1,1 +1,109 @@
 //! Source files in, report out: pure, blocking, deterministic.
+//!
+//! [`analyze`] looks at every file by itself (`file`), in parallel and in any order, and then puts what it
+//! found together in the order of the paths (`report`): the same bytes give the same report on any machine,
+//! with any number of threads. Budgets count work, never time.
+
+mod file;
+mod fingerprint;
+pub mod languages;
+pub mod metrics;
+mod parse;
+mod recommendations;
+mod report;
+pub mod rules;
+pub mod score;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+use crate::model::{Skipped, SourceFile};
+
+pub use languages::Language;
+pub use recommendations::Recommendation;
+pub use report::{Report, SCHEMA_VERSION, Summary};
+pub use rules::BadRule;
+
+/// Who watches an analysis: it is told how far it is, and asked whether to go on.
+pub trait Watch: Sync {
+    /// A file was looked at: `done` of `total`. Called from any thread, in any order.
+    fn progress(&self, _done: usize, _total: usize, _path: &str) {}
+
+    /// Whether to stop. Asked between files and in long loops.
+    fn stopped(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody watches.
+pub struct Unwatched;
+
+impl Watch for Unwatched {}
+
+/// What to analyse, and with what. The default is everything with the built-in rules.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Only these languages; files in others are counted and not analysed.
+    pub languages: Option<Vec<Language>>,
+    /// Rules of the user's own: YAML documents.
+    pub rules: Vec<String>,
+    /// Ids of rules that are not to be applied.
+    pub disabled_rules: Vec<String>,
+    /// How many threads to use; as many as there are processors if not given.
+    pub threads: Option<usize>,
+}
+
+impl Options {
+    /// Checks everything that can be wrong before any file is looked at.
+    pub fn validate(&self) -> Result<(), Error> {
+        file::CustomRules::compile(self).map(drop)
+    }
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The watcher said so.
+    #[error("the analysis was stopped")]
+    Stopped,
+    /// A rule of the user's own cannot be used.
+    #[error("custom rule {}, {bad}", document + 1)]
+    BadRule {
+        /// Which of [`Options::rules`], from 0.
+        document: usize,
+        /// What is wrong with it.
+        #[source]
+        bad: BadRule,
+    },
+    /// The machine has no threads to give.
+    #[error("no threads: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// Analyses files. `skipped` is what was left out before; the report adds what it leaves out itself.
+pub fn analyze(
+    files: &[SourceFile],
+    skipped: Vec<Skipped>,
+    options: &Options,
+    watch: &dyn Watch,
+) -> Result<Report, Error> {
+    let custom = file::CustomRules::compile(options)?;
+    let mut files: Vec<&SourceFile> = files.iter().collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path).then_with(|| a.content.cmp(&b.content)));
+    let done = AtomicUsize::new(0);
+    let look = |source: &&SourceFile| {
+        if watch.stopped() {
+            return Err(Error::Stopped);
+        }
+        let analysis = file::analyze(source, options, &custom, &|| watch.stopped())?;
+        watch.progress(done.fetch_add(1, Ordering::Relaxed) + 1, files.len(), &source.path);
+        Ok(analysis)
+    };
+    let all = || files.par_iter().map(look).collect::<Result<Vec<_>, Error>>();
+    let analyses = match options.threads {
+        Some(threads) => rayon::ThreadPoolBuilder::new().num_threads(threads).build()?.install(all),
+        None => all(),
+    }?;
+    Ok(report::assemble(analyses, skipped))
+}

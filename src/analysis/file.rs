@@ -1,0 +1,279 @@
+//! Everything that can be said about one file without knowing the others.
+
+use ast_grep_core::AstGrep;
+use ast_grep_core::tree_sitter::StrDoc;
+use ast_grep_language::SupportLang;
+
+use super::fingerprint;
+use super::languages::{Content, FileKind, Language, classify};
+use super::metrics::{self, FileMetrics, Lines, Walk};
+use super::parse::{NoTree, parse};
+use super::rules::{self, Compiled, Match};
+use super::{Error, Options};
+use crate::model::{Finding, Fingerprints, Origin, Region, Skipped, SourceFile};
+
+/// What one file contributes to the report.
+#[derive(Default)]
+pub(super) struct FileAnalysis {
+    /// None for binary files.
+    pub(super) metrics: Option<FileMetrics>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) skipped: Vec<Skipped>,
+}
+
+/// The user's own rules, ready for each language.
+pub(super) struct CustomRules {
+    by_language: Vec<Compiled>,
+}
+
+/// Larger files are counted and not analysed.
+const LARGEST_FILE: usize = 5_000_000;
+/// Patterns that look upwards and downwards get slow in trees deeper than this.
+const DEEPEST_TREE: usize = 1_000;
+/// Lines of a snippet, and characters of each of its lines.
+const SNIPPET_LINES: usize = 6;
+const SNIPPET_WIDTH: usize = 200;
+
+/// Directories that hold other people's code.
+const VENDORED: &[&str] = &[
+    "node_modules",
+    "bower_components",
+    "vendor",
+    "third_party",
+    "third-party",
+    "site-packages",
+    "dist-packages",
+    ".venv",
+    "venv",
+    ".tox",
+    ".git",
+];
+
+impl CustomRules {
+    /// Compiles the rules of the options, or says what is wrong with the first bad one.
+    pub(super) fn compile(options: &Options) -> Result<Self, Error> {
+        let mut by_language: Vec<Compiled> = Language::ALL.iter().map(|_| Compiled::default()).collect();
+        let mut ids: Vec<String> = rules::catalogue().into_iter().map(|rule| rule.id).collect();
+        for (document, yaml) in options.rules.iter().enumerate() {
+            let bad = |bad| Error::BadRule { document, bad };
+            for definition in rules::read(yaml, false).map_err(bad)? {
+                if ids.contains(&definition.rule.id) {
+                    return Err(bad(definition.refuse("another rule has this id")));
+                }
+                ids.push(definition.rule.id.clone());
+                for &language in &definition.rule.languages {
+                    let matcher = rules::compile(&definition, language).map_err(bad)?;
+                    by_language[language as usize].push(definition.rule.clone(), matcher);
+                }
+            }
+        }
+        Ok(Self { by_language })
+    }
+}
+
+/// Analyses one file. The only error is that it was asked to stop.
+pub(super) fn analyze(
+    file: &SourceFile,
+    options: &Options,
+    custom: &CustomRules,
+    stopped: &dyn Fn() -> bool,
+) -> Result<FileAnalysis, Error> {
+    let (text, unwritten) = match Content::read(&file.content) {
+        Content::Binary => return Ok(FileAnalysis::without(file, "binary")),
+        Content::Text(text) => (text, None),
+        Content::Uncharted(text, reason) => (text, Some(reason)),
+    };
+    let kind = classify(&file.path, &text);
+    let language = match kind {
+        FileKind::Text(name) => return Ok(FileAnalysis::counted(file, name, &text)),
+        FileKind::Code(language) => language,
+    };
+    if let Some(reason) = unwritten.or_else(|| left_out(file, language, options)) {
+        return Ok(FileAnalysis::counted(file, language.name(), &text).noting(file, reason));
+    }
+    let code = language.entry().code(&text);
+    let tree = match parse(&code, language, stopped) {
+        Ok(tree) => tree,
+        Err(NoTree::Stopped) => return Err(Error::Stopped),
+        Err(NoTree::TooHard) => {
+            let counted = FileAnalysis::counted(file, language.name(), &text);
+            return Ok(counted.noting(file, "not parsed: its syntax takes too long for its size"));
+        }
+    };
+    let walk = metrics::walk(&tree, &code, language);
+    let mut analysis = FileAnalysis::measured(file, language, &walk);
+    if walk.depth > DEEPEST_TREE {
+        return Ok(analysis.noting(file, "measured, but not checked against the rules: nested too deeply"));
+    }
+    let doc = StrDoc { src: code.into_owned(), lang: language.entry().grammar, tree };
+    let root = AstGrep::doc(doc);
+    let matches = matches(&root, file, language, options, custom, stopped)?;
+    analysis.findings = findings(&text, &file.path, &walk, matches);
+    Ok(analysis)
+}
+
+fn matches<'r>(
+    root: &AstGrep<StrDoc<SupportLang>>,
+    file: &SourceFile,
+    language: Language,
+    options: &Options,
+    custom: &'r CustomRules,
+    stopped: &dyn Fn() -> bool,
+) -> Result<Vec<Match<'r>>, Error> {
+    let sets = [rules::builtin(language), &custom.by_language[language as usize]];
+    let mut matches = rules::scan(root, &file.path, &sets, stopped);
+    if stopped() {
+        return Err(Error::Stopped);
+    }
+    matches.retain(|m| !options.disabled_rules.contains(&m.rule.id));
+    Ok(matches)
+}
+
+/// Why a file of code is not analysed, if it is not.
+fn left_out(file: &SourceFile, language: Language, options: &Options) -> Option<&'static str> {
+    if options.languages.as_ref().is_some_and(|wanted| !wanted.contains(&language)) {
+        return Some("counted only: its language was not asked for");
+    }
+    if file.path.split('/').any(|part| VENDORED.contains(&part)) {
+        return Some("vendored: it stands in a directory for other people's code");
+    }
+    (file.content.len() > LARGEST_FILE).then_some("counted only: larger than 5000000 bytes")
+}
+
+impl FileAnalysis {
+    /// A file that nothing can be said about.
+    fn without(file: &SourceFile, reason: &str) -> Self {
+        Self::default().noting(file, reason)
+    }
+
+    /// A file whose lines are counted and no more.
+    fn counted(file: &SourceFile, language: &str, text: &str) -> Self {
+        let metrics = FileMetrics {
+            path: file.path.clone(),
+            language: language.to_owned(),
+            bytes: file.content.len(),
+            lines: Lines::of_text(text),
+            ..FileMetrics::default()
+        };
+        Self { metrics: Some(metrics), ..Self::default() }
+    }
+
+    /// A file that was parsed and measured.
+    fn measured(file: &SourceFile, language: Language, walk: &Walk) -> Self {
+        let halstead = metrics::Halstead::of(&walk.tokens);
+        let index = metrics::maintainability_index(halstead.volume, walk.cyclomatic, walk.lines.code);
+        let metrics = FileMetrics {
+            path: file.path.clone(),
+            language: language.name().to_owned(),
+            bytes: file.content.len(),
+            lines: walk.lines,
+            cyclomatic: walk.cyclomatic,
+            cognitive: walk.cognitive,
+            max_nesting: walk.max_nesting,
+            maintainability_index: (walk.lines.code > 0).then_some(index),
+            syntax_errors: walk.syntax_errors,
+            analysed: true,
+            functions: walk.functions.clone(),
+        };
+        let analysis = Self { metrics: Some(metrics), ..Self::default() };
+        match walk.syntax_errors {
+            0 => analysis,
+            1 => analysis.noting(file, "analysed as far as it parses: 1 syntax error"),
+            n => analysis.noting(file, &format!("analysed as far as it parses: {n} syntax errors")),
+        }
+    }
+
+    fn noting(mut self, file: &SourceFile, reason: &str) -> Self {
+        self.skipped.push(Skipped { path: file.path.clone(), reason: reason.to_owned() });
+        self
+    }
+}
+
+/// Turns matches into findings, in the order of their places.
+fn findings(text: &str, path: &str, walk: &Walk, mut matches: Vec<Match<'_>>) -> Vec<Finding> {
+    if matches.is_empty() {
+        return Vec::new();
+    }
+    matches.sort_by(|a, b| {
+        (a.range.start, a.range.end, &a.rule.id).cmp(&(b.range.start, b.range.end, &b.rule.id))
+    });
+    let places = Places::new(text);
+    let hashes = fingerprint::line_hashes(text);
+    let mut ordinals = std::collections::HashMap::new();
+    let mut findings = Vec::with_capacity(matches.len());
+    for found in matches {
+        let region = places.region(path, &found.range);
+        let symbol = walk.symbol_at(found.range.start).to_owned();
+        let tokens = walk.tokens_in(&found.range, text);
+        let ordinal = ordinals.entry((found.rule.id.clone(), symbol.clone(), tokens.clone())).or_insert(0);
+        let fingerprints = Fingerprints {
+            primary_location_line_hash: hashes.get(region.line - 1).cloned().unwrap_or_default(),
+            stable: fingerprint::stable(&found.rule.id, &symbol, &tokens, *ordinal),
+        };
+        *ordinal += 1;
+        findings.push(finding(found, region, symbol, fingerprints));
+    }
+    findings
+}
+
+fn finding(found: Match<'_>, region: Region, symbol: String, fingerprints: Fingerprints) -> Finding {
+    let rule = found.rule;
+    Finding {
+        rule: rule.id.clone(),
+        category: rule.category,
+        severity: rule.severity,
+        confidence: rule.confidence,
+        cwe: rule.cwe.clone(),
+        owasp: rule.owasp.clone(),
+        message: found.message,
+        why: rule.why.clone(),
+        fix: rule.instead.clone(),
+        replacement: found.replacement,
+        region,
+        symbol,
+        fingerprints,
+        origin: if rule.builtin { Origin::Builtin } else { Origin::Custom },
+        flow: Vec::new(),
+    }
+}
+
+/// Bytes of a text to lines and columns.
+struct Places<'t> {
+    text: &'t str,
+    starts: Vec<usize>,
+}
+
+impl<'t> Places<'t> {
+    fn new(text: &'t str) -> Self {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { text, starts }
+    }
+
+    fn region(&self, path: &str, range: &std::ops::Range<usize>) -> Region {
+        let (line, column) = self.place(range.start);
+        let (end_line, end_column) = self.place(range.end);
+        Region {
+            path: path.to_owned(),
+            line,
+            column,
+            end_line,
+            end_column,
+            snippet: self.snippet(line, end_line),
+        }
+    }
+
+    fn place(&self, byte: usize) -> (usize, usize) {
+        let line = self.starts.partition_point(|&start| start <= byte).max(1);
+        let before = self.text.get(self.starts[line - 1]..byte).unwrap_or_default();
+        (line, before.chars().count() + 1)
+    }
+
+    fn snippet(&self, line: usize, end_line: usize) -> String {
+        let last = end_line.min(line + SNIPPET_LINES - 1);
+        let from = self.starts[line - 1];
+        let to = self.starts.get(last).copied().unwrap_or(self.text.len());
+        let lines = self.text.get(from..to).unwrap_or_default().lines();
+        let cut: Vec<String> = lines.map(|line| line.chars().take(SNIPPET_WIDTH).collect()).collect();
+        cut.join("\n")
+    }
+}

@@ -1,0 +1,145 @@
+//! The report: what was found in all files, put together in a fixed order.
+
+use serde::{Deserialize, Serialize};
+
+use super::file::FileAnalysis;
+use super::metrics::{LanguageLines, Metrics};
+use super::recommendations::{Recommendation, recommend};
+use super::score::{self, Score};
+use crate::model::{Category, Confidence, Finding, Severity, Skipped};
+
+/// Grows when a field changes its meaning or goes away; new fields do not change it.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What an analysis found. Every finding stands in exactly one of the lists `security_issues`,
+/// `type_errors` and `code_smells`; [`Report::findings`] goes through all of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Report {
+    /// The version of this format.
+    pub schema_version: u32,
+    /// The version of Codeyard that wrote it.
+    pub analyzer_version: String,
+    /// From 0 to 10; none if there was no code to judge.
+    pub quality_score: Option<f64>,
+    /// How the score came about.
+    pub score: Score,
+    /// The counts to show first.
+    pub summary: Summary,
+    /// Files and lines by language.
+    pub languages: Vec<LanguageLines>,
+    /// Findings of the category `security`.
+    pub security_issues: Vec<Finding>,
+    /// Findings about the quality of the code: the categories `bug`, `performance`, `smell` and `style`.
+    pub code_smells: Vec<Finding>,
+    /// Findings of the category `type`.
+    pub type_errors: Vec<Finding>,
+    /// Numbers about the project, its files and functions.
+    pub metrics: Metrics,
+    /// What to do first.
+    pub recommendations: Vec<Recommendation>,
+    /// What was not analysed, and why.
+    pub skipped: Vec<Skipped>,
+}
+
+/// The counts to show first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Summary {
+    /// Files of text.
+    pub files: usize,
+    /// Files that were parsed and checked.
+    pub files_analysed: usize,
+    /// Lines of text.
+    pub lines: usize,
+    /// Lines of code.
+    pub code_lines: usize,
+    /// Functions.
+    pub functions: usize,
+    /// All findings.
+    pub findings: usize,
+    /// Findings by severity, worst first; every severity is listed.
+    pub by_severity: Vec<SeverityCount>,
+    /// Findings by category; every category is listed.
+    pub by_category: Vec<CategoryCount>,
+}
+
+/// How many findings there are of a severity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SeverityCount {
+    /// The severity.
+    pub severity: Severity,
+    /// How many.
+    pub count: usize,
+}
+
+/// How many findings there are of a category.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CategoryCount {
+    /// The category.
+    pub category: Category,
+    /// How many.
+    pub count: usize,
+}
+
+impl Report {
+    /// Every finding, by category and then by place.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.security_issues.iter().chain(&self.type_errors).chain(&self.code_smells)
+    }
+
+    /// The worst severity that some finding has with at least this confidence.
+    pub fn worst(&self, confidence: Confidence) -> Option<Severity> {
+        self.findings().filter(|f| f.confidence >= confidence).map(|f| f.severity).max()
+    }
+}
+
+/// Puts together what the files gave, which must be in the order of their paths.
+pub(super) fn assemble(analyses: Vec<FileAnalysis>, mut skipped: Vec<Skipped>) -> Report {
+    let (mut files, mut findings) = (Vec::new(), Vec::new());
+    for analysis in analyses {
+        files.extend(analysis.metrics);
+        findings.extend(analysis.findings);
+        skipped.extend(analysis.skipped);
+    }
+    skipped.sort_by(|a, b| (&a.path, &a.reason).cmp(&(&b.path, &b.reason)));
+    let metrics = Metrics::of(files);
+    let all: Vec<&Finding> = findings.iter().collect();
+    let score = score::rate(&all, &metrics);
+    let recommendations = recommend(&all, &metrics, &score);
+    let summary = summarize(&findings, &metrics);
+    let (security_issues, rest): (Vec<_>, Vec<_>) =
+        findings.into_iter().partition(|finding| finding.category == Category::Security);
+    let (type_errors, code_smells) = rest.into_iter().partition(|f| f.category == Category::Type);
+    Report {
+        schema_version: SCHEMA_VERSION,
+        analyzer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        quality_score: score.total,
+        score,
+        summary,
+        languages: metrics.languages(),
+        security_issues,
+        code_smells,
+        type_errors,
+        metrics,
+        recommendations,
+        skipped,
+    }
+}
+
+fn summarize(findings: &[Finding], metrics: &Metrics) -> Summary {
+    let project = &metrics.project;
+    let count = |matches: &dyn Fn(&Finding) -> bool| findings.iter().filter(|f| matches(f)).count();
+    Summary {
+        files: project.files,
+        files_analysed: metrics.files.iter().filter(|file| file.analysed).count(),
+        lines: project.lines.physical,
+        code_lines: project.lines.code,
+        functions: project.functions,
+        findings: findings.len(),
+        by_severity: Severity::ALL
+            .map(|severity| SeverityCount { severity, count: count(&|f| f.severity == severity) })
+            .to_vec(),
+        by_category: Category::ALL
+            .map(|category| CategoryCount { category, count: count(&|f| f.category == category) })
+            .to_vec(),
+    }
+}

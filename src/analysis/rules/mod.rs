@@ -1,0 +1,119 @@
+//! Rules as data: patterns over syntax trees with the texts that explain them.
+
+mod list;
+mod load;
+mod scan;
+
+use std::sync::OnceLock;
+
+use ast_grep_config::RuleCore;
+use globset::GlobSet;
+
+use super::languages::Language;
+use crate::model::{Category, Confidence, Severity};
+
+pub use list::BUILTIN;
+pub use load::{BadRule, compile, read};
+pub use scan::{Match, scan};
+
+/// What a rule says, apart from its pattern.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The stable id.
+    pub id: String,
+    /// The languages it is written for.
+    pub languages: Vec<Language>,
+    /// What kind of problem it finds.
+    pub category: Category,
+    /// How bad the problem is.
+    pub severity: Severity,
+    /// How sure a match is.
+    pub confidence: Confidence,
+    /// Weakness ids.
+    pub cwe: Vec<String>,
+    /// OWASP Top Ten entries.
+    pub owasp: Vec<String>,
+    /// One sentence about a match; `$NAME` stands for what the pattern caught under that name.
+    pub message: String,
+    /// Why it matters.
+    pub why: String,
+    /// What to do instead.
+    pub instead: String,
+    /// Code that the rule finds.
+    pub example: String,
+    /// Where to read more.
+    pub references: Vec<String>,
+    /// A template for code that certainly mends it.
+    pub fix: Option<String>,
+    /// Whether it comes with Codeyard.
+    pub builtin: bool,
+    /// The only files it looks at, if it names any.
+    pub files: Option<GlobSet>,
+    /// Files it leaves alone.
+    pub ignores: Option<GlobSet>,
+}
+
+impl Rule {
+    /// Whether the rule looks at this file at all.
+    pub fn applies_to(&self, path: &str) -> bool {
+        self.files.as_ref().is_none_or(|globs| globs.is_match(path))
+            && self.ignores.as_ref().is_none_or(|globs| !globs.is_match(path))
+    }
+}
+
+/// Rules made ready for one language.
+#[derive(Default)]
+pub struct Compiled {
+    rules: Vec<(Rule, RuleCore)>,
+    /// Which rules may match a node, by its kind.
+    by_kind: Vec<Vec<usize>>,
+}
+
+impl Compiled {
+    /// Adds a rule with its matcher, which must name the kinds of node it can match.
+    pub fn push(&mut self, rule: Rule, matcher: RuleCore) {
+        use ast_grep_core::Matcher as _;
+        let index = self.rules.len();
+        for kind in matcher.potential_kinds().iter().flatten() {
+            if self.by_kind.len() <= kind {
+                self.by_kind.resize_with(kind + 1, Vec::new);
+            }
+            self.by_kind[kind].push(index);
+        }
+        self.rules.push((rule, matcher));
+    }
+
+    /// Whether there is nothing to look for.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+}
+
+/// The catalogue: every built-in rule, in the order of the list.
+pub fn catalogue() -> Vec<Rule> {
+    BUILTIN
+        .iter()
+        .filter_map(|(_, document)| read(document, true).ok())
+        .flatten()
+        .map(|definition| definition.rule)
+        .collect()
+}
+
+/// The built-in rules of a language, compiled on first use. The tests see to it that every one compiles.
+pub fn builtin(language: Language) -> &'static Compiled {
+    static COMPILED: [OnceLock<Compiled>; Language::ALL.len()] =
+        [const { OnceLock::new() }; Language::ALL.len()];
+    COMPILED[language as usize].get_or_init(|| {
+        let mut compiled = Compiled::default();
+        for (_, document) in BUILTIN {
+            for definition in read(document, true).unwrap_or_default() {
+                if definition.rule.languages.contains(&language)
+                    && let Ok(matcher) = compile(&definition, language)
+                {
+                    compiled.push(definition.rule, matcher);
+                }
+            }
+        }
+        compiled
+    })
+}

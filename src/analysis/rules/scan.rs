@@ -1,0 +1,104 @@
+//! One walk over a tree that tries the rules at the nodes they can match.
+
+use std::ops::Range;
+
+use ast_grep_core::matcher::MatcherExt as _;
+use ast_grep_core::tree_sitter::StrDoc;
+use ast_grep_core::{AstGrep, NodeMatch};
+use ast_grep_language::SupportLang;
+
+use super::{Compiled, Rule};
+
+/// A rule and the place it matched.
+pub struct Match<'r> {
+    /// The rule.
+    pub rule: &'r Rule,
+    /// The bytes it matched.
+    pub range: Range<usize>,
+    /// The rule's message with the names filled in.
+    pub message: String,
+    /// The code that may stand there instead.
+    pub replacement: Option<String>,
+}
+
+/// Nodes between two looks at whether to stop.
+const STOP_INTERVAL: usize = 4_096;
+/// A name's text in a message is cut to so many characters.
+const LONGEST_NAME: usize = 60;
+
+/// Everything the rules find in a file, in the order of the tree; nothing more once `stopped` says so.
+pub fn scan<'r>(
+    root: &AstGrep<StrDoc<SupportLang>>,
+    path: &str,
+    sets: &[&'r Compiled],
+    stopped: &dyn Fn() -> bool,
+) -> Vec<Match<'r>> {
+    let mut matches: Vec<Match<'r>> = Vec::new();
+    let applies: Vec<Vec<bool>> =
+        sets.iter().map(|set| set.rules.iter().map(|(rule, _)| rule.applies_to(path)).collect()).collect();
+    for (count, node) in root.root().dfs().enumerate() {
+        if count % STOP_INTERVAL == STOP_INTERVAL - 1 && stopped() {
+            break;
+        }
+        for (set, applies) in sets.iter().zip(&applies) {
+            let Some(candidates) = set.by_kind.get(usize::from(node.kind_id())) else { continue };
+            for &index in candidates {
+                let (rule, matcher) = &set.rules[index];
+                if applies[index]
+                    && let Some(found) = matcher.match_node(node.clone())
+                {
+                    matches.push(of(rule, &found));
+                }
+            }
+        }
+    }
+    drop_repeated(&mut matches);
+    matches
+}
+
+fn of<'r>(rule: &'r Rule, found: &NodeMatch<'_, StrDoc<SupportLang>>) -> Match<'r> {
+    Match {
+        rule,
+        range: found.range(),
+        message: fill(&rule.message, found, Some(LONGEST_NAME)),
+        replacement: rule.fix.as_ref().map(|fix| fill(fix, found, None)),
+    }
+}
+
+/// Puts what the pattern caught in the place of each `$NAME`.
+fn fill(template: &str, found: &NodeMatch<'_, StrDoc<SupportLang>>, longest: Option<usize>) -> String {
+    let mut text = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some(at) = rest.find('$') {
+        text.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        let end = rest
+            .find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))
+            .unwrap_or(rest.len());
+        match found.get_env().get_match(&rest[..end]) {
+            Some(node) if end > 0 => text.push_str(&shorten(&node.text(), longest)),
+            _ => {
+                text.push('$');
+                text.push_str(&rest[..end]);
+            }
+        }
+        rest = &rest[end..];
+    }
+    text + rest
+}
+
+/// One line, and not a long one.
+fn shorten(text: &str, longest: Option<usize>) -> String {
+    let Some(longest) = longest else { return text.to_owned() };
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= longest {
+        return line;
+    }
+    line.chars().take(longest - 1).chain(['…']).collect()
+}
+
+/// A rule that reaches the same place in several ways says it once.
+fn drop_repeated(matches: &mut Vec<Match<'_>>) {
+    let mut seen = std::collections::HashSet::new();
+    matches.retain(|m| seen.insert((std::ptr::from_ref(m.rule), m.range.clone())));
+}
