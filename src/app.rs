@@ -9,8 +9,12 @@ use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{Doors, Limits, Pulse};
+use crate::hub::Hub;
+use crate::jobs::Jobs;
+use crate::kinds::{self, Env, Registry};
 use crate::observe::Metrics;
-use crate::store::Store;
+use crate::store::{DataDirLock, Store};
+use crate::worker::{self, Worker};
 
 /// A running Codeyard. Cheap to clone; clones are the same.
 #[derive(Clone)]
@@ -19,11 +23,21 @@ pub struct App(Arc<Parts>);
 /// What it is made of.
 pub struct Parts {
     /// The settings.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// Time and chance.
     pub clock: Clock,
     /// The database.
     pub store: Store,
+    /// Who waits for which job.
+    pub hub: Hub,
+    /// The verbs on jobs.
+    pub jobs: Jobs,
+    /// The kinds of jobs that this server knows.
+    pub registry: Registry,
+    /// What kinds may use.
+    pub env: Arc<Env>,
+    /// What runs jobs in this process.
+    pub worker: Worker,
     /// Who may do what.
     pub auth: Auth,
     /// How often.
@@ -36,26 +50,66 @@ pub struct Parts {
     pub metrics: Metrics,
     /// When this process started.
     pub started_at: DateTime<Utc>,
+    /// The data directory is ours.
+    _lock: Option<DataDirLock>,
 }
 
 impl App {
-    /// Opens the database, brings its schema up to date and puts the parts together.
+    /// Opens the database, brings its schema up to date, puts the parts together and begins to run jobs.
     pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Self> {
+        Self::start_with(config, clock, kinds::all()).await
+    }
+
+    /// As [`App::start`], with kinds of the caller's choice.
+    pub async fn start_with(config: Config, clock: Clock, registry: Registry) -> anyhow::Result<Self> {
+        let config = Arc::new(config);
         let store = Store::open(&config)?;
+        let lock = if store.is_shared() { None } else { Some(DataDirLock::take(&config.data_dir)?) };
         store.migrate().await?;
+        let metrics = Metrics::install()?;
         let auth = Auth::open(&config.auth, store.clone(), clock.clone()).await?;
+        let hub = Hub::default();
+        let jobs = Jobs::start(Arc::clone(&config), clock.clone(), store.clone(), hub.clone());
+        let env = Arc::new(Env::new(Arc::clone(&config), store.clone()));
+        let runs = worker::Parts {
+            config: Arc::clone(&config),
+            clock: clock.clone(),
+            store: store.clone(),
+            jobs: jobs.clone(),
+            registry: registry.clone(),
+            env: Arc::clone(&env),
+        };
         Ok(Self(Arc::new(Parts {
             limits: Limits::new(&config.limits, &clock),
             doors: Doors::new(&config, &clock)?,
             pulse: Pulse::default(),
-            metrics: Metrics::install()?,
             started_at: clock.now(),
+            worker: Worker::start(runs, host_name()).await?,
+            _lock: lock,
+            metrics,
             auth,
+            hub,
+            jobs,
+            registry,
+            env,
             store,
             clock,
             config,
         })))
     }
+
+    /// Ends well: jobs finish or are given back, sockets are told, and the database is closed.
+    pub async fn stop(&self) {
+        self.hub.close();
+        self.worker.drain().await;
+        self.store.close().await;
+    }
+}
+
+/// What this machine calls itself.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "unknown".to_owned() } else { name.trim().to_owned() }
 }
 
 impl Deref for App {

@@ -134,7 +134,7 @@ section!(
 );
 section!(
     /// `[sandbox]`
-    Sandbox { level: String }
+    Sandbox { level: SandboxLevel }
 );
 section!(
     /// `[log]`
@@ -153,6 +153,20 @@ pub enum SqliteSynchronous {
     Full,
     /// Survives a crash of the process.
     Normal,
+}
+
+/// How strongly commands are confined, at the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxLevel {
+    /// The strongest that passes its self-test.
+    Auto,
+    /// Namespaces, by bubblewrap.
+    Bubblewrap,
+    /// Landlock and seccomp.
+    Landlock,
+    /// A process with limits, and nothing else.
+    Process,
 }
 
 /// What a log line looks like.

@@ -78,6 +78,13 @@ create table job_bodies (
   primary key (job_id, part)
 );
 
+-- Archives that came with a request, here so that any process can run the job.
+create table job_uploads (
+  job_id uuid primary key,
+  bytes bytea not null,
+  created_at timestamptz not null
+);
+
 create table job_events (
   job_id uuid not null,
   seq bigint not null,

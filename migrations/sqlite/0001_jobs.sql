@@ -77,6 +77,13 @@ create table job_bodies (
   primary key (job_id, part)
 );
 
+-- Archives that came with a request, here so that any process can run the job.
+create table job_uploads (
+  job_id blob primary key,
+  bytes blob not null,
+  created_at text not null
+);
+
 create table job_events (
   job_id blob not null,
   seq integer not null,

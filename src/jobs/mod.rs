@@ -57,6 +57,8 @@ pub(crate) struct Core {
 /// A job to submit, before it has an id.
 #[derive(Clone, Debug)]
 pub struct NewRequest {
+    /// Its id, if something was already written down for it.
+    pub id: Option<JobId>,
     /// Which kind runs it, where, and how often.
     pub policy: Policy,
     /// Whose it is; `None` for the server's own.
@@ -108,7 +110,7 @@ impl NewRequest {
     pub fn new(policy: Policy, owner: Option<UserId>, payload: Box<RawValue>) -> Self {
         let (label, run_at, unique_key, idempotency, turn) = (None, None, None, None, None);
         let priority = Priority::default();
-        Self { policy, owner, label, priority, run_at, unique_key, idempotency, turn, payload }
+        Self { id: None, policy, owner, label, priority, run_at, unique_key, idempotency, turn, payload }
     }
 }
 
@@ -338,7 +340,7 @@ impl Core {
         let rank = run_at.timestamp_micros() - head_start * i64::from(request.priority.get().signum());
         let turn = request.turn.or_else(|| self.turn_of_owner(request.policy.queue, request.owner));
         let job = NewJob {
-            id: JobId(self.clock.new_id()),
+            id: request.id.unwrap_or_else(|| JobId(self.clock.new_id())),
             kind: request.policy.kind.to_owned(),
             queue: request.policy.queue.to_owned(),
             owner: request.owner,

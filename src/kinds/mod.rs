@@ -1,5 +1,6 @@
 //! What a job can be: one folder each, all of them in one list.
 
+pub mod analysis;
 mod maintenance;
 
 use std::collections::BTreeMap;
@@ -10,19 +11,22 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
+use tokio::sync::OnceCell;
 
-use crate::config::Config;
+use crate::config::{Config, SandboxLevel};
 use crate::error::{Error, Result};
 use crate::jobs::NewRequest;
 pub use crate::jobs::{Context, Failure, Level, Outcome, Policy, Wait};
 use crate::model::UserId;
+use crate::sandbox::{self, Sandbox};
 use crate::store::Store;
 
+pub use analysis::Analysis;
 pub use maintenance::{Cleanup, HealthCheck};
 
 /// Every kind there is, under its name.
 pub fn all() -> Registry {
-    Registry::default().with::<Cleanup>().with::<HealthCheck>()
+    Registry::default().with::<Analysis>().with::<Cleanup>().with::<HealthCheck>()
 }
 
 /// What kinds may use besides their context.
@@ -31,6 +35,36 @@ pub struct Env {
     pub config: Arc<Config>,
     /// For maintenance, which is about the tables themselves.
     pub store: Store,
+    sandbox: OnceCell<Sandbox>,
+}
+
+impl Env {
+    /// What kinds may use in a server with these settings.
+    pub fn new(config: Arc<Config>, store: Store) -> Self {
+        Self { config, store, sandbox: OnceCell::new() }
+    }
+
+    /// The sandbox, set up and tested by whoever asks first: that takes some tenths of a second.
+    pub async fn sandbox(&self) -> Result<&Sandbox, sandbox::Error> {
+        self.sandbox.get_or_try_init(|| async { Sandbox::detect(&self.sandbox_settings()?).await }).await
+    }
+
+    /// The sandbox, if it has been set up by now.
+    pub fn known_sandbox(&self) -> Option<&Sandbox> {
+        self.sandbox.get()
+    }
+
+    fn sandbox_settings(&self) -> Result<sandbox::Settings, sandbox::Error> {
+        let program =
+            std::env::current_exe().map_err(|error| sandbox::Error::NotStarted(error.to_string()))?;
+        let mut settings = sandbox::Settings::new(program);
+        settings.strongest = match self.config.sandbox.level {
+            SandboxLevel::Auto | SandboxLevel::Bubblewrap => sandbox::Level::Bubblewrap,
+            SandboxLevel::Landlock => sandbox::Level::Landlock,
+            SandboxLevel::Process => sandbox::Level::ProcessOnly,
+        };
+        Ok(settings)
+    }
 }
 
 /// A kind of job: the struct is the payload, the constant its policy, and there is one thing it does.

@@ -1,5 +1,6 @@
 //! The large parts of a job, beside the small ones: payload, result, checkpoint.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::AssertSqlSafe;
 
@@ -20,6 +21,28 @@ impl Store {
         with_db!(&self.read, pool => sqlx::query_scalar::<DB, String>(
             "select body from job_bodies where job_id = $1 and part = 'result'")
             .bind(job).fetch_optional(pool).await)
+    }
+}
+
+/// Archives that came with a request.
+impl Store {
+    /// Keeps an archive for a job that is about to be submitted.
+    pub async fn put_upload(&self, job: JobId, bytes: &[u8], now: DateTime<Utc>) -> sqlx::Result<()> {
+        with_db!(&self.write, pool => sqlx::query::<DB>(
+            "insert into job_uploads (job_id, bytes, created_at) values ($1, $2, $3)")
+            .bind(job).bind(bytes).bind(now).execute(pool).await.map(drop))
+    }
+
+    /// The archive that came with a job, if one did.
+    pub async fn upload(&self, job: JobId) -> sqlx::Result<Option<Vec<u8>>> {
+        with_db!(&self.read, pool => sqlx::query_scalar::<DB, Vec<u8>>("select bytes from job_uploads where job_id = $1")
+            .bind(job).fetch_optional(pool).await)
+    }
+
+    /// Forgets the archive of a job that was not submitted after all.
+    pub async fn drop_upload(&self, job: JobId) -> sqlx::Result<()> {
+        with_db!(&self.write, pool => sqlx::query::<DB>("delete from job_uploads where job_id = $1")
+            .bind(job).execute(pool).await.map(drop))
     }
 }
 

@@ -205,7 +205,7 @@ impl Store {
         if gone == 0 {
             return Ok(false);
         }
-        for table in ["job_bodies", "job_events", "job_keys"] {
+        for table in ["job_bodies", "job_events", "job_keys", "job_uploads"] {
             let sql = format!("delete from {table} where job_id = $1");
             with_tx!(&mut tx, c => sqlx::query::<DB>(AssertSqlSafe(sql)).bind(job).execute(c).await.map(drop))?;
         }

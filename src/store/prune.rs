@@ -40,9 +40,13 @@ impl Store {
         let mut tx = self.write.begin().await?;
         let values = rows(tx.is_sqlite(), &[("job_id", Column::Id)]);
         let mut jobs = 0;
-        for (table, key) in
-            [("job_bodies", "job_id"), ("job_events", "job_id"), ("job_keys", "job_id"), ("jobs", "id")]
-        {
+        for (table, key) in [
+            ("job_bodies", "job_id"),
+            ("job_events", "job_id"),
+            ("job_keys", "job_id"),
+            ("job_uploads", "job_id"),
+            ("jobs", "id"),
+        ] {
             let sql = format!("delete from {table} where {key} in (select v.job_id from {values})");
             jobs = with_tx!(&mut tx, c => sqlx::query::<DB>(AssertSqlSafe(sql)).bind(list.as_str())
                 .execute(c).await.map(|done| done.rows_affected()))?;

@@ -26,6 +26,17 @@ use crate::store::{ProcessRow, Store};
 #[derive(Clone)]
 pub struct Worker(Arc<Inner>);
 
+/// What a worker works with.
+#[expect(missing_docs, reason = "the types say it")]
+pub struct Parts {
+    pub config: Arc<Config>,
+    pub clock: Clock,
+    pub store: Store,
+    pub jobs: Jobs,
+    pub registry: Registry,
+    pub env: Arc<Env>,
+}
+
 struct Inner {
     config: Arc<Config>,
     clock: Clock,
@@ -76,15 +87,8 @@ pub struct SlotUse {
 
 impl Worker {
     /// Registers this process and begins to claim. `host` is what the process calls its machine.
-    pub async fn start(
-        config: Arc<Config>,
-        clock: Clock,
-        store: Store,
-        jobs: Jobs,
-        registry: Registry,
-        host: String,
-    ) -> Result<Self> {
-        let env = Arc::new(Env { config: Arc::clone(&config), store: store.clone() });
+    pub async fn start(parts: Parts, host: String) -> Result<Self> {
+        let Parts { config, clock, store, jobs, registry, env } = parts;
         let slots = config.queues.iter().map(|(name, queue)| {
             let free = Arc::new(Semaphore::new(queue.slots as usize));
             (name.clone(), Slots { free, all: queue.slots })
