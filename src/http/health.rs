@@ -186,8 +186,13 @@ impl Pulse {
 
 async fn check_database(store: &Store) -> Component {
     let started = Instant::now();
+    // A pooled connection that died with the server's last life says nothing about this one: ask again.
     let answer = async {
-        store.ping(PATIENCE).await?;
+        for _ in 0..3 {
+            if let Ok(migrated) = store.is_migrated().await {
+                return Ok(migrated);
+            }
+        }
         store.is_migrated().await
     };
     let answer = tokio::time::timeout(PATIENCE, answer).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));

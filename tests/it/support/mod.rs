@@ -1,0 +1,236 @@
+//! The harness: a whole Codeyard in the test's process, and the words that tests speak to it.
+
+#![expect(dead_code, reason = "some words wait for the tests that will speak them")]
+
+pub(crate) mod postgres;
+
+use std::borrow::Borrow;
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use codeyard::app::App;
+use codeyard::clock::Clock;
+use codeyard::config::Config;
+use codeyard::http;
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use postgres::TestDatabase;
+
+/// A running Codeyard, on a database of its own.
+pub(crate) struct TestApp {
+    /// Its parts.
+    pub(crate) app: App,
+    router: Router,
+    /// Declared after what uses them, so that they are dropped last.
+    database: Option<TestDatabase>,
+    data_dir: tempfile::TempDir,
+}
+
+impl TestApp {
+    /// On SQLite, with the default settings.
+    pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// On SQLite, with these settings (by path, as in `config/default.toml`).
+    pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
+        Self::start_on(None, settings).await
+    }
+
+    /// One on every database there is: for tests of what touches the store.
+    pub(crate) async fn on_each_database() -> Vec<Self> {
+        Self::on_each_database_with(&[]).await
+    }
+
+    /// One on every database there is, with these settings.
+    pub(crate) async fn on_each_database_with(settings: &[(&str, &str)]) -> Vec<Self> {
+        let mut apps = vec![Self::with(settings).await];
+        if let Some(database) = TestDatabase::create().await {
+            apps.push(Self::start_on(Some(database), settings).await);
+        }
+        apps
+    }
+
+    async fn start_on(database: Option<TestDatabase>, settings: &[(&str, &str)]) -> Self {
+        let data_dir = tempfile::tempdir().unwrap();
+        let mut flags = vec![("data_dir".to_owned(), data_dir.path().display().to_string())];
+        flags.extend(database.iter().map(|database| ("database_url".to_owned(), database.url())));
+        flags.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let app = App::start(Config::load(None, [], flags).unwrap(), Clock::seeded(1)).await.unwrap();
+        let router = http::router(&app);
+        Self { app, router, database, data_dir }
+    }
+
+    /// `postgresql` or `sqlite`: for messages.
+    pub(crate) fn database_name(&self) -> &'static str {
+        self.app.store.name()
+    }
+
+    /// The database, where it is PostgreSQL.
+    pub(crate) fn postgres(&self) -> Option<&TestDatabase> {
+        self.database.as_ref()
+    }
+
+    /// Where it keeps its files.
+    pub(crate) fn data_dir(&self) -> &std::path::Path {
+        self.data_dir.path()
+    }
+
+    /// Starts a GET; await it for the answer.
+    pub(crate) fn get(&self, path: &str) -> Ask {
+        self.ask(Method::GET, path)
+    }
+
+    /// Starts a POST with a JSON body; await it for the answer.
+    pub(crate) fn post(&self, path: &str, body: impl Borrow<Value>) -> Ask {
+        self.ask(Method::POST, path).json(body.borrow())
+    }
+
+    /// Starts a PATCH with a JSON body; await it for the answer.
+    pub(crate) fn patch(&self, path: &str, body: impl Borrow<Value>) -> Ask {
+        self.ask(Method::PATCH, path).json(body.borrow())
+    }
+
+    /// Starts a DELETE; await it for the answer.
+    pub(crate) fn delete(&self, path: &str) -> Ask {
+        self.ask(Method::DELETE, path)
+    }
+
+    /// Starts any request; await it for the answer.
+    pub(crate) fn ask(&self, method: Method, path: &str) -> Ask {
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = method;
+        *request.uri_mut() = path.parse().unwrap();
+        Ask { router: self.router.clone(), request, from: SocketAddr::from(([127, 0, 0, 1], 4000)) }
+    }
+
+    /// Listens on a free port until the test ends, for what needs a real connection.
+    pub(crate) async fn listen(&self) -> SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = self.app.clone();
+        tokio::spawn(async move { http::serve(&app, listener, std::future::pending()).await });
+        address
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.app.doors.in_flight(), 0, "a request was left in flight");
+        }
+    }
+}
+
+/// A request that is sent when it is awaited.
+pub(crate) struct Ask {
+    router: Router,
+    request: Request<Body>,
+    from: SocketAddr,
+}
+
+impl Ask {
+    /// Signed in with a token or API key.
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// With a header.
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.request
+            .headers_mut()
+            .insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        self
+    }
+
+    /// With a JSON body.
+    pub(crate) fn json(self, body: &Value) -> Self {
+        self.body("application/json", body.to_string())
+    }
+
+    /// With any body.
+    pub(crate) fn body(self, kind: &str, body: impl Into<Body>) -> Self {
+        let mut with_kind = self.header("content-type", kind);
+        *with_kind.request.body_mut() = body.into();
+        with_kind
+    }
+
+    /// From another address.
+    pub(crate) fn from(mut self, address: &str) -> Self {
+        self.from.set_ip(address.parse().unwrap());
+        self
+    }
+}
+
+impl IntoFuture for Ask {
+    type Output = Answer;
+    type IntoFuture = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    fn into_future(mut self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let asked = format!("{} {}", self.request.method(), self.request.uri());
+            self.request.extensions_mut().insert(ConnectInfo(self.from));
+            let (parts, body) = self.router.oneshot(self.request).await.unwrap().into_parts();
+            let body = body.collect().await.unwrap().to_bytes().to_vec();
+            Answer { asked, status: parts.status.as_u16(), headers: parts.headers, body }
+        })
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    asked: String,
+    /// The status code.
+    pub(crate) status: u16,
+    /// The headers.
+    pub(crate) headers: HeaderMap,
+    /// The body.
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// Checks the status; returns the body as JSON (null if there is none).
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Value {
+        let text = self.text();
+        assert_eq!(self.status, status, "{}: {text}", self.asked);
+        if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect(&text) }
+    }
+
+    /// Checks that it went well; returns the body.
+    #[track_caller]
+    pub(crate) fn good<T: DeserializeOwned>(self) -> T {
+        let text = self.text();
+        assert!((200..300).contains(&self.status), "{}: {} {text}", self.asked, self.status);
+        serde_json::from_str(&text).expect(&text)
+    }
+
+    /// Checks the status and that the body is the contract's error; returns its code.
+    #[track_caller]
+    pub(crate) fn refused(self, status: u16) -> String {
+        let id = self.header("x-request-id").to_owned();
+        let body = self.expect(status);
+        let error = &body["error"];
+        assert_eq!(error["request_id"], id.as_str(), "{body}");
+        assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{body}");
+        error["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// A header; empty if it is not there.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
