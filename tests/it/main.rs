@@ -1,5 +1,6 @@
 //! One test binary: one link, one run.
 
+mod engine;
 mod http;
 mod rules;
 mod sandbox;
