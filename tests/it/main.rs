@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod auth;
 mod http;
+#[cfg(test)]
+mod observe;
 mod rules;
 mod sandbox;
 mod source;
