@@ -55,7 +55,7 @@ async fn a_paused_queue_gives_nothing_and_goes_on_when_resumed() {
         let other = NewRequest::new(analysis, None, serde_json::value::to_raw_value(&json!({})).unwrap());
         let other = submit(&app, other).await;
         app.until(other, Status::Completed).await;
-        assert_eq!(app.app.jobs.check(job, &app.admin()).await.unwrap().status, Status::Queued);
+        assert_eq!(app.app.jobs.check(job, &app.root()).await.unwrap().status, Status::Queued);
         assert_eq!(order(&app, &stage, 1).await, [job]);
         app.until(job, Status::Completed).await;
     }
@@ -69,7 +69,7 @@ async fn a_job_does_not_start_before_its_time() {
         let now = app.play(&json!({})).await;
         app.until(now, Status::Completed).await;
         assert_eq!(stage.next().await, now);
-        assert_eq!(app.app.jobs.check(later, &app.admin()).await.unwrap().status, Status::Queued);
+        assert_eq!(app.app.jobs.check(later, &app.root()).await.unwrap().status, Status::Queued);
         app.advance(Duration::from_secs(601));
         app.until(later, Status::Completed).await;
     }
@@ -86,7 +86,7 @@ async fn one_user_has_no_more_running_than_the_queue_allows_one_user() {
         assert_eq!(stage.next().await, first);
         let other = submit(&app, scripted(Some(modest), &gate)).await;
         assert_eq!(stage.next().await, other, "the second of the first user waits its turn");
-        assert_eq!(app.app.jobs.check(second, &app.admin()).await.unwrap().status, Status::Queued);
+        assert_eq!(app.app.jobs.check(second, &app.root()).await.unwrap().status, Status::Queued);
         stage.gate.add_permits(3);
         assert_eq!(stage.next().await, second);
         app.until(second, Status::Completed).await;
@@ -130,7 +130,7 @@ async fn jobs_of_one_key_start_no_more_often_than_its_rate() {
         assert_eq!(stage.next().await, first);
         let free = app.play(&json!({})).await;
         assert_eq!(stage.next().await, free, "others go on");
-        assert_eq!(app.app.jobs.check(second, &app.admin()).await.unwrap().status, Status::Queued);
+        assert_eq!(app.app.jobs.check(second, &app.root()).await.unwrap().status, Status::Queued);
         app.advance(Duration::from_secs(61));
         app.until(second, Status::Completed).await;
     }

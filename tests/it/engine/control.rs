@@ -15,10 +15,10 @@ use crate::support::stage::scripted;
 async fn a_queued_job_is_cancelled_on_the_spot_and_cancelling_an_ended_one_is_a_conflict() {
     for (app, _) in TestApp::on_each_stage(&[("engine.run_jobs", "false")]).await {
         let job = app.play(&json!({})).await;
-        let seen = app.app.jobs.cancel(job, &app.admin()).await.unwrap();
+        let seen = app.app.jobs.cancel(job, &app.root()).await.unwrap();
         assert_eq!(seen.status, Status::Cancelled);
         assert_eq!(app.event_names(job).await, ["queued", "cancelled"]);
-        let again = app.app.jobs.cancel(job, &app.admin()).await;
+        let again = app.app.jobs.cancel(job, &app.root()).await;
         assert!(matches!(again, Err(Error::Conflict { code: "ALREADY_ENDED", .. })), "{again:?}");
     }
 }
@@ -30,7 +30,7 @@ async fn a_running_job_is_cancelled_only_once_its_worker_let_go() {
         stage.next().await;
         app.until(job, Status::Running).await;
 
-        let first = app.app.jobs.cancel(job, &app.admin()).await.unwrap();
+        let first = app.app.jobs.cancel(job, &app.root()).await.unwrap();
         assert!(first.cancel_requested_at.is_some());
         app.until(job, Status::Cancelled).await;
         assert_eq!(app.event_names(job).await, ["queued", "started", "cancel_requested", "cancelled"]);
@@ -44,7 +44,7 @@ async fn a_job_that_does_not_listen_is_dropped_after_its_grace_and_asking_twice_
         stage.next().await;
         app.until(job, Status::Running).await;
         for _ in 0..2 {
-            assert_eq!(app.app.jobs.cancel(job, &app.admin()).await.unwrap().status, Status::Running);
+            assert_eq!(app.app.jobs.cancel(job, &app.root()).await.unwrap().status, Status::Running);
         }
         app.until(job, Status::Cancelled).await;
         assert_eq!(app.event_names(job).await, ["queued", "started", "cancel_requested", "cancelled"]);
@@ -59,7 +59,7 @@ async fn cancelling_a_parent_cancels_its_children() {
             stage.next().await;
         }
         app.until(parent, Status::Waiting).await;
-        app.app.jobs.cancel(parent, &app.admin()).await.unwrap();
+        app.app.jobs.cancel(parent, &app.root()).await.unwrap();
         app.until(parent, Status::Cancelled).await;
         let children = Filter { parent: Some(parent), ..Filter::default() };
         let page = codeyard::store::JobPage { limit: 10, offset: 0, after: None };
@@ -74,7 +74,7 @@ async fn an_ended_job_can_be_retried_with_all_its_attempts_and_then_deleted_with
     for (app, _) in TestApp::on_each_stage(&[]).await {
         let job = app.play(&json!({"play": "fail_for_good"})).await;
         app.until(job, Status::Failed).await;
-        let retried = app.app.jobs.retry(job, &app.admin()).await.unwrap();
+        let retried = app.app.jobs.retry(job, &app.root()).await.unwrap();
         assert_eq!((retried.status.is_final(), retried.error_code), (false, None));
         app.until(job, Status::Failed).await;
         let names = app.event_names(job).await;
@@ -82,11 +82,11 @@ async fn an_ended_job_can_be_retried_with_all_its_attempts_and_then_deleted_with
 
         let done = app.play(&json!({})).await;
         app.until(done, Status::Completed).await;
-        let refused = app.app.jobs.retry(done, &app.admin()).await;
+        let refused = app.app.jobs.retry(done, &app.root()).await;
         assert!(matches!(refused, Err(Error::Conflict { code: "NOT_RETRYABLE", .. })), "{refused:?}");
 
-        app.app.jobs.delete(job, &app.admin()).await.unwrap();
-        assert!(matches!(app.app.jobs.find(job, &app.admin()).await, Err(Error::NotFound("job"))));
+        app.app.jobs.delete(job, &app.root()).await.unwrap();
+        assert!(matches!(app.app.jobs.find(job, &app.root()).await, Err(Error::NotFound("job"))));
         assert!(app.app.store.events_after(job, 0, 10).await.unwrap().is_empty());
     }
 }
@@ -96,7 +96,7 @@ async fn a_live_job_cannot_be_deleted() {
     for (app, stage) in TestApp::on_each_stage(&[]).await {
         let job = app.play(&json!({"play": "gate"})).await;
         stage.next().await;
-        let refused = app.app.jobs.delete(job, &app.admin()).await;
+        let refused = app.app.jobs.delete(job, &app.root()).await;
         assert!(matches!(refused, Err(Error::Conflict { code: "NOT_ENDED", .. })), "{refused:?}");
         stage.gate.add_permits(1);
         app.until(job, Status::Completed).await;
@@ -152,7 +152,7 @@ async fn a_full_queue_turns_submits_away_and_writes_nothing() {
 
         let page = codeyard::store::JobPage { limit: 1, offset: 0, after: None };
         let one = app.app.store.list_jobs(&Filter::default(), page).await.unwrap()[0].id;
-        app.app.jobs.cancel(one, &app.admin()).await.unwrap();
+        app.app.jobs.cancel(one, &app.root()).await.unwrap();
         app.advance(Duration::from_secs(2));
         app.play(&json!({})).await;
     }

@@ -106,7 +106,7 @@ async fn a_job_whose_process_died_while_it_was_to_be_cancelled_is_cancelled() {
         let job = app.play(&json!({})).await;
         let dead = process(&app).await;
         claim(&app, dead).await;
-        app.app.jobs.cancel(job, &app.admin()).await.unwrap();
+        app.app.jobs.cancel(job, &app.root()).await.unwrap();
         rescue(&app, dead).await;
         app.until(job, Status::Cancelled).await;
     }
@@ -149,8 +149,8 @@ async fn draining_lets_jobs_finish_and_gives_back_what_does_not() {
         stage.gate.add_permits(1);
         app.app.worker.drain().await;
 
-        let quick = app.app.jobs.check(quick, &app.admin()).await.unwrap();
-        let endless = app.app.jobs.check(endless, &app.admin()).await.unwrap();
+        let quick = app.app.jobs.check(quick, &app.root()).await.unwrap();
+        let endless = app.app.jobs.check(endless, &app.root()).await.unwrap();
         assert_eq!(quick.status, Status::Completed);
         assert_eq!(
             (endless.status, endless.attempt),

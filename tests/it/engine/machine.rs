@@ -38,7 +38,7 @@ struct World<'a> {
 
 impl World<'_> {
     async fn act(&mut self, act: Act) {
-        let (app, admin) = (self.app, self.app.admin());
+        let (app, admin) = (self.app, self.app.root());
         let one = |which: u8| self.jobs.get(usize::from(which) % self.jobs.len().max(1)).copied();
         // What is not possible in a state must be refused, and that is all these may do.
         match act {
@@ -135,7 +135,7 @@ fn whatever_happens_jobs_go_only_where_the_machine_has_an_arrow() {
                     app.app.jobs.rescue(true, true, app.app.clock.now()).await.unwrap();
                 }
                 for job in &world.jobs {
-                    drop(app.app.jobs.cancel(*job, &app.admin()).await);
+                    drop(app.app.jobs.cancel(*job, &app.root()).await);
                 }
             });
         });

@@ -117,7 +117,7 @@ async fn a_job_can_step_aside_for_a_word_for_a_time_and_for_its_children() {
         let job = app.play(&json!({"play": "wait"})).await;
         app.until(job, Status::Waiting).await;
         assert_eq!(app.app.worker.slots().iter().map(|slots| slots.used).max(), Some(0));
-        app.app.jobs.resume(job, &app.admin()).await.unwrap();
+        app.app.jobs.resume(job, &app.root()).await.unwrap();
         let done = app.until(job, Status::Completed).await;
         assert_eq!(done.attempt, 1, "stepping aside costs no attempt");
         assert_eq!(

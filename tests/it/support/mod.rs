@@ -15,6 +15,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use codeyard::app::App;
+use codeyard::auth::{NewUser, Secret};
 use codeyard::clock::Clock;
 use codeyard::config::Config;
 use codeyard::http;
@@ -22,7 +23,7 @@ use codeyard::kinds::Registry;
 use codeyard::model::{Caller, Event, Job, JobId, Role, Scopes, Status, UserId};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use postgres::TestDatabase;
@@ -109,25 +110,25 @@ impl TestApp {
         self.app.jobs.submit(stage::scripted(None, script)).await.unwrap().id
     }
 
-    /// Somebody who may do everything.
-    pub(crate) fn admin(&self) -> Caller {
+    /// Somebody who may do everything, without an account.
+    pub(crate) fn root(&self) -> Caller {
         Caller { user: UserId(self.app.clock.new_id()), role: Role::Admin, scopes: Scopes::ALL }
     }
 
     /// Waits until a job is in this state; fails when it ends in another.
     pub(crate) async fn until(&self, job: JobId, status: Status) -> Job {
-        let (mut seen, mut watch) = self.app.jobs.watch(job, 0, &self.admin()).await.unwrap();
+        let (mut seen, mut watch) = self.app.jobs.watch(job, 0, &self.root()).await.unwrap();
         while seen.status != status {
             assert!(!seen.status.is_final(), "{job} is {:?}, not {status:?}: {seen:?}", seen.status);
             watch.next().await.unwrap();
-            seen = self.app.jobs.check(job, &self.admin()).await.unwrap();
+            seen = self.app.jobs.check(job, &self.root()).await.unwrap();
         }
         seen
     }
 
     /// Waits until a job's log has an event of this name.
     pub(crate) async fn until_event(&self, job: JobId, name: &str) -> Event {
-        let (_, mut watch) = self.app.jobs.watch(job, 0, &self.admin()).await.unwrap();
+        let (_, mut watch) = self.app.jobs.watch(job, 0, &self.root()).await.unwrap();
         loop {
             let lines = watch.next().await.unwrap();
             if let Some(line) = lines.iter().find(|line| line.event.name == name) {
@@ -155,6 +156,30 @@ impl TestApp {
     pub(crate) fn advance(&self, by: Duration) {
         self.app.clock.advance(by);
         self.app.jobs.work().nudge();
+    }
+
+    /// Makes an account through the front door and signs it in.
+    pub(crate) async fn sign_up(&self, email: &str) -> SignedIn {
+        let asked = json!({"email": email, "password": PASSWORD});
+        SignedIn::from(self.post("/api/v1/auth/register", asked).await.expect(201))
+    }
+
+    /// Makes an administrator and signs it in.
+    pub(crate) async fn admin(&self) -> SignedIn {
+        let (email, password) = ("root@example.com", PASSWORD);
+        let new = NewUser {
+            email: email.to_owned(),
+            name: String::new(),
+            password: Secret::new(password),
+            role: Role::Admin,
+        };
+        self.app.auth.create_user(new).await.unwrap();
+        self.sign_in(email, password).await.into()
+    }
+
+    /// Signs in; returns the answer.
+    pub(crate) async fn sign_in(&self, email: &str, password: &str) -> Value {
+        self.post("/api/v1/auth/login", json!({"email": email, "password": password})).await.expect(200)
     }
 
     /// Starts a GET; await it for the answer.
@@ -199,6 +224,28 @@ impl Drop for TestApp {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             assert_eq!(self.app.doors.in_flight(), 0, "a request was left in flight");
+        }
+    }
+}
+
+/// The password of everybody here.
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// Somebody with a session.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedIn {
+    pub(crate) id: UserId,
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+}
+
+impl From<Value> for SignedIn {
+    fn from(session: Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        Self {
+            id: text(&session["user"]["id"]).parse().unwrap(),
+            access: text(&session["access_token"]),
+            refresh: text(&session["refresh_token"]),
         }
     }
 }
