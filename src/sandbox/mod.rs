@@ -27,7 +27,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use bubblewrap::Bubblewrap;
@@ -37,6 +36,7 @@ use run::Running;
 pub use self_test::{Check, Report, TierReport};
 use spawner::Spawner;
 use spec::{Filter, Paths, Rlimits, Spec};
+use workspace::Passage;
 pub use workspace::Workspace;
 
 /// How strong a sandbox is, the weakest first.
@@ -104,7 +104,7 @@ pub struct Sandbox {
     bubblewrap: Option<Bubblewrap>,
     job_user: Option<(u32, u32)>,
     spawner: Spawner,
-    passage: TempDir,
+    passage: Passage,
 }
 
 impl Sandbox {
@@ -137,7 +137,7 @@ impl Sandbox {
     /// A sandbox at this level, whether it holds or not.
     pub fn untested(settings: &Settings, level: Level) -> Result<Self, Error> {
         let failed = |error| Error::Io("set up the sandbox", error);
-        let passage = workspace::passage(&settings.scratch).map_err(failed)?;
+        let passage = Passage::create(&settings.scratch).map_err(failed)?;
         for (name, line) in ACCOUNTS {
             let file = passage.path().join(name);
             fs::write(&file, line).map_err(failed)?;

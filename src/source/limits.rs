@@ -1,5 +1,6 @@
 //! How much of a source is taken in, and from where.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// The caps of the intake. Each stands in the configuration under `intake`, by the name of its field; an error
@@ -25,6 +26,9 @@ pub struct Limits {
     /// Whether repositories on private, loopback and link-local addresses, and those reached by plain `http`,
     /// are allowed: for intranets and tests.
     pub allow_private_addresses: bool,
+    /// Hosts whose addresses this server knows better than the name service does. They must be allowed all the
+    /// same.
+    pub hosts: Vec<(String, IpAddr)>,
     /// Whether code of others that lies in the tree (`node_modules`, `vendor` …) is skipped.
     pub skip_vendored: bool,
     /// Globs as in `.gitignore`: what matches is skipped.
@@ -43,6 +47,7 @@ impl Default for Limits {
             max_clone_bytes: 1 << 30,
             git_timeout: Duration::from_secs(300),
             allow_private_addresses: false,
+            hosts: Vec::new(),
             skip_vendored: true,
             exclude: Vec::new(),
         }

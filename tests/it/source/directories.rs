@@ -119,3 +119,18 @@ async fn what_is_no_directory_says_so() {
     let error = take(Source::Directory(root.path().join("a")), &Limits::default()).await.unwrap_err();
     assert!(matches!(error, Error::Invalid(_)), "{error}");
 }
+
+#[tokio::test]
+async fn what_was_taken_in_can_be_written_out_again_but_never_over_something() {
+    let root = tree(&[("a/b/c.py", "x"), ("d.py", "y")]);
+    let taken = take(Source::Directory(root.path().into()), &Limits::default()).await.unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    taken.write_to(copy.path()).unwrap();
+    let again = take(Source::Directory(copy.path().into()), &Limits::default()).await.unwrap();
+    assert_eq!(again, taken);
+    let target = tree(&[("outside", "untouched")]);
+    let trap = tempfile::tempdir().unwrap();
+    symlink(target.path().join("outside"), trap.path().join("d.py")).unwrap();
+    assert!(taken.write_to(trap.path()).is_err());
+    assert_eq!(fs::read_to_string(target.path().join("outside")).unwrap(), "untouched");
+}
