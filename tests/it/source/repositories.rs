@@ -167,6 +167,28 @@ async fn a_name_means_the_address_that_was_checked() {
 }
 
 #[tokio::test]
+async fn https_works_at_every_level_with_a_certificate_that_is_trusted_and_with_no_other() {
+    let (server, certificate) = GitServer::start_tls(Manner::Honest).await;
+    server.write("a.py", b"x");
+    server.publish();
+    let url = format!("https://git.example.test:{}/project.git", server.port);
+    let hosts = vec![("git.example.test".to_owned(), [127, 0, 0, 1].into())];
+    let unknown = Limits { hosts, ..open() };
+    let trusted = Limits { git_ca_file: Some(certificate), ..unknown.clone() };
+    for level in levels() {
+        let sandbox = at(level);
+        let source = Source::Repository { url: url.clone(), reference: None };
+        let never = CancellationToken::new();
+        let tree = take_in(source.clone(), &trusted, &sandbox, &never, &|_| ()).await.unwrap();
+        assert_eq!(paths(&tree), ["a.py"], "{level:?}");
+        let asked = server.asked().len();
+        let error = take_in(source, &unknown, &sandbox, &never, &|_| ()).await.unwrap_err();
+        assert!(error.to_string().contains("intake.git_ca_file"), "{level:?}: {error}");
+        assert_eq!(server.asked().len(), asked);
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed_to_anywhere() {
     let inner = GitServer::start(Manner::Honest).await;
     inner.publish();
