@@ -65,6 +65,7 @@ fn attack() -> ! {
         ("is_root", refuse(be_root())),
         ("gains_privileges", refuse(gain_privileges())),
         ("signals_the_server", refuse(signal(target.server))),
+        ("signals_its_supervisor", refuse(signal_supervisor())),
         ("makes_namespaces", refuse(make_namespace())),
         ("traces_processes", refuse(trace())),
         ("exceeds_memory", refuse(map(target.bytes))),
@@ -173,6 +174,16 @@ fn gain_privileges() -> io::Result<String> {
 fn signal(process: i32) -> io::Result<String> {
     // SAFETY: signal 0 does nothing but ask whether it may be sent.
     call("may signal it", || unsafe { libc::kill(process, 0).into() })
+}
+
+/// Whoever can end the supervisor can outlive the run. The first process of a namespace cannot be ended from
+/// within.
+fn signal_supervisor() -> io::Result<String> {
+    // SAFETY: a plain query.
+    match unsafe { libc::getppid() } {
+        1 => Err(io::Error::other("it is the first process of a namespace")),
+        parent => signal(parent),
+    }
 }
 
 /// By each of the three calls that can.

@@ -13,7 +13,7 @@ async fn every_attack_fails_at_both_strong_levels() {
     for level in levels().into_iter().filter(|level| *level > Level::ProcessOnly) {
         let report = at(level).self_test().await;
         assert!(report.holds, "{level:?}: {report:#?}");
-        assert_eq!(report.checks.len(), 18, "{report:#?}");
+        assert_eq!(report.checks.len(), 19, "{report:#?}");
     }
 }
 
