@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, exit};
-use std::ptr;
+use std::{fs, ptr};
 
 use super::spec::{COMPLAINT, NOT_STARTED, Rlimits, Spec};
 use super::{landlock, probe, seccomp, tree};
@@ -47,6 +47,9 @@ fn restrict(spec: &Spec) -> Result<(), String> {
     // Nothing that the server held open may be inherited, whatever its flags.
     // SAFETY: closes descriptors that nobody in this process uses.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
+    // When the machine runs out of memory this is what must go, and not the server. Whether it can be said is up
+    // to the machine.
+    let _ = fs::write("/proc/self/oom_score_adj", "1000");
     std::env::set_current_dir(&spec.cwd).map_err(|error| format!("cannot enter the directory: {error}"))?;
     limit(&spec.rlimits, spec.supervise)?;
     // SAFETY: a plain setting of this process.

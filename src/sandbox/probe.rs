@@ -19,6 +19,8 @@ pub(super) struct Target {
     pub(super) address: SocketAddr,
     /// The server's process.
     pub(super) server: i32,
+    /// The namespace in which that number means something.
+    pub(super) namespace: std::path::PathBuf,
     /// More processes than it may have.
     pub(super) processes: u32,
     /// More memory than it may have, and a larger file.
@@ -64,8 +66,8 @@ fn attack() -> ! {
         ("reaches_loopback_udp", refuse(reach_udp(target.address))),
         ("is_root", refuse(be_root())),
         ("gains_privileges", refuse(gain_privileges())),
-        ("signals_the_server", refuse(signal(target.server))),
-        ("signals_its_supervisor", refuse(signal_supervisor())),
+        ("signals_the_server", refuse(signal(&target, target.server))),
+        ("signals_its_supervisor", refuse(signal(&target, supervisor()))),
         ("makes_namespaces", refuse(make_namespace())),
         ("traces_processes", refuse(trace())),
         ("exceeds_memory", refuse(map(target.bytes))),
@@ -128,7 +130,8 @@ fn read_environments(server: i32) -> io::Result<String> {
     let own = std::process::id().to_string();
     let seen = fs::read_dir("/proc").into_iter().flatten().flatten();
     let names = seen.filter_map(|entry| entry.file_name().into_string().ok());
-    for pid in names.filter(|name| *name != own).chain([server.to_string()]) {
+    // In a namespace of its own the server's number is nobody's, or ours by chance.
+    for pid in names.chain([server.to_string()]).filter(|name| *name != own) {
         if pid.parse::<u32>().is_ok() && fs::read(format!("/proc/{pid}/environ")).is_ok_and(|e| !e.is_empty())
         {
             return Ok(format!("read that of process {pid}"));
@@ -171,19 +174,23 @@ fn gain_privileges() -> io::Result<String> {
     }
 }
 
-fn signal(process: i32) -> io::Result<String> {
+/// Whoever can end the server or the supervisor can outlive the run.
+fn signal(target: &Target, process: i32) -> io::Result<String> {
+    if process_namespace().is_ok_and(|own| own != target.namespace) {
+        return Err(io::Error::other("it is in another process namespace"));
+    }
     // SAFETY: signal 0 does nothing but ask whether it may be sent.
     call("may signal it", || unsafe { libc::kill(process, 0).into() })
 }
 
-/// Whoever can end the supervisor can outlive the run. The first process of a namespace cannot be ended from
-/// within.
-fn signal_supervisor() -> io::Result<String> {
+/// What numbers of processes mean something.
+pub(super) fn process_namespace() -> io::Result<std::path::PathBuf> {
+    fs::read_link("/proc/self/ns/pid")
+}
+
+fn supervisor() -> i32 {
     // SAFETY: a plain query.
-    match unsafe { libc::getppid() } {
-        1 => Err(io::Error::other("it is the first process of a namespace")),
-        parent => signal(parent),
-    }
+    unsafe { libc::getppid() }
 }
 
 /// By each of the three calls that can.
@@ -272,15 +279,17 @@ fn fork_many(limit: u32) -> io::Result<String> {
     refused.map_or_else(|| Ok(format!("started {}", children.len())), Err)
 }
 
-/// Leaves its session and its parent with the output still open, and waits for ever, as does its parent.
+/// Leaves its session and its parent with the output still open, says so, and waits for ever, as does its
+/// parent.
 fn linger() -> ! {
-    // SAFETY: both processes only wait.
+    // SAFETY: the processes write a word and wait.
     unsafe {
         if libc::fork() == 0 {
             libc::setsid();
             if libc::fork() != 0 {
                 libc::_exit(0);
             }
+            libc::write(1, c"ready".as_ptr().cast(), 5);
         }
         loop {
             libc::pause();

@@ -1,5 +1,7 @@
 //! What a command tries that it must not.
 
+use std::os::unix::fs::PermissionsExt;
+
 use codeyard::sandbox::{Command, Level, Sandbox, Settings, TierReport};
 
 use super::{at, levels, run, script, settings, text};
@@ -58,6 +60,23 @@ async fn without_bubblewrap_the_next_level_is_taken() {
     assert!(sandbox.report().notes.iter().any(|note| note.contains("install it")));
 }
 
+/// As in a container that may not make namespaces.
+#[tokio::test]
+async fn where_bubblewrap_cannot_work_the_report_says_why_and_the_next_level_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let fake = folder.path().join("bwrap");
+    std::fs::write(&fake, "#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2; exit 1\n")
+        .unwrap();
+    std::fs::set_permissions(&fake, PermissionsExt::from_mode(0o755)).unwrap();
+    let search_path = format!("{}:/usr/local/bin:/usr/bin:/bin", folder.path().display());
+    let sandbox = Sandbox::detect(&Settings { search_path, ..settings() }).await.unwrap();
+    assert_eq!(sandbox.level(), Level::Landlock, "{:#?}", sandbox.report());
+    let first = &sandbox.report().tiers[0];
+    assert_eq!((first.level, first.holds), (Level::Bubblewrap, false));
+    assert!(first.checks[0].detail.contains("No permissions"), "{first:#?}");
+}
+
 #[tokio::test]
 async fn the_servers_environment_is_out_of_reach() {
     let own = std::fs::read("/proc/self/environ").unwrap();
@@ -84,7 +103,7 @@ async fn the_servers_environment_is_out_of_reach() {
 async fn the_servers_files_are_out_of_reach() {
     let secret = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(secret.path(), "password").unwrap();
-    std::fs::set_permissions(secret.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(secret.path(), PermissionsExt::from_mode(0o644)).unwrap();
     let path = secret.path().to_str().unwrap();
     for level in levels() {
         let sandbox = at(level);
