@@ -1,6 +1,5 @@
 //! The program between the server and a command: it gives up all that the command must not have, and then
 //! becomes it. It runs in a process of its own with one thread, so that every step is safe to take.
-#![expect(unsafe_code, reason = "limits, sessions and signals are system calls that std does not wrap")]
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -43,6 +42,7 @@ fn become_command(spec: &Spec) -> ! {
 }
 
 /// The order matters: what comes later needs what is taken away by what stands above it least.
+#[expect(unsafe_code, reason = "std can neither close what was inherited nor give up privileges")]
 fn restrict(spec: &Spec) -> Result<(), String> {
     // Nothing that the server held open may be inherited, whatever its flags.
     // SAFETY: closes descriptors that nobody in this process uses.
@@ -87,6 +87,7 @@ type Resource = libc::__rlimit_resource_t;
 #[cfg(not(target_env = "gnu"))]
 type Resource = libc::c_int;
 
+#[expect(unsafe_code, reason = "std does not set limits")]
 fn set_limit(resource: Resource, value: u64) -> io::Result<()> {
     let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls get a valid resource and a valid structure.
@@ -108,6 +109,7 @@ fn set_limit(resource: Resource, value: u64) -> io::Result<()> {
 
 /// Starts the command as a child, and ends all that comes of it when it ends, when the server asks, and when
 /// the server is gone. Processes that leave their parent become children of this one, and no other job's.
+#[expect(unsafe_code, reason = "std does not fork")]
 fn supervise(spec: &Spec) -> ! {
     let awaited = block_signals();
     // SAFETY: plain settings of this process.
@@ -144,6 +146,7 @@ fn supervise(spec: &Spec) -> ! {
 }
 
 /// Signals are waited for, not handled: they arrive also if they come before the wait.
+#[expect(unsafe_code, reason = "std does not wait for signals")]
 fn block_signals() -> libc::sigset_t {
     // SAFETY: the set is initialised before it is used.
     unsafe {
@@ -158,6 +161,7 @@ fn block_signals() -> libc::sigset_t {
 }
 
 /// Reaps whoever has ended; the exit code of `child` if it was among them.
+#[expect(unsafe_code, reason = "std only waits for children that it started")]
 fn reap(child: libc::pid_t) -> Option<i32> {
     let mut code = None;
     loop {
@@ -177,6 +181,7 @@ fn reap(child: libc::pid_t) -> Option<i32> {
 }
 
 /// Kills until nobody is left. Whoever is orphaned by it becomes a child of this process, and is next.
+#[expect(unsafe_code, reason = "std only kills children that it started")]
 fn kill_descendants() {
     loop {
         for pid in tree::descendants(std::process::id().cast_signed()) {

@@ -53,7 +53,7 @@ pub enum Source {
         /// A branch, a tag or a commit; the default branch if there is none.
         reference: Option<String>,
     },
-    /// A directory of this machine. Trusted: never built from what a caller of the server sent.
+    /// A directory, or one file, of this machine. Trusted: never built from what a caller of the server sent.
     Directory(PathBuf),
 }
 

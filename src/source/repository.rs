@@ -214,7 +214,10 @@ impl Git<'_> {
 
     /// Runs git; whoever or whatever killed it is told as what it means here.
     async fn run(&self, command: Command) -> Result<Finished, Error> {
-        let finished = self.sandbox.run(&command, self.stop).await?;
+        let mut finished = self.sandbox.run(&command, self.stop).await?;
+        // Where we work is nobody's business.
+        let folder = format!("{}/", self.folder.display());
+        finished.stderr = String::from_utf8_lossy(&finished.stderr).replace(&folder, "").into_bytes();
         match finished.killed_because {
             Some(KilledBecause::Stopped) => Err(Error::Cancelled),
             Some(KilledBecause::Wall | KilledBecause::Cpu) => Err(too_slow(self.limits)),

@@ -114,9 +114,15 @@ async fn the_caps_hold() {
 }
 
 #[tokio::test]
-async fn what_is_no_directory_says_so() {
-    let root = tree(&[("a", "")]);
-    let error = take(Source::Directory(root.path().join("a")), &Limits::default()).await.unwrap_err();
+async fn one_file_can_be_named_and_what_is_neither_says_so() {
+    let root = tree(&[("vendor/a.min.js", "var a;")]);
+    let file = root.path().join("vendor/a.min.js");
+    let tree = take(Source::Directory(file.clone()), &Limits::default()).await.unwrap();
+    assert_eq!(paths(&tree), ["a.min.js"]);
+    let small = Limits { max_file_bytes: 5, ..Limits::default() };
+    let error = take(Source::Directory(file), &small).await.unwrap_err();
+    assert!(error.to_string().contains("intake.max_file_bytes"), "{error}");
+    let error = take(Source::Directory("/dev/null".into()), &Limits::default()).await.unwrap_err();
     assert!(matches!(error, Error::Invalid(_)), "{error}");
 }
 
