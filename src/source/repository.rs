@@ -335,7 +335,7 @@ fn too_slow(limits: &Limits) -> Error {
     Error::TimedOut {
         what: "fetching the repository".to_owned(),
         seconds: limits.git_timeout.as_secs(),
-        setting: "intake.git_timeout",
+        setting: "intake.git_timeout_seconds",
     }
 }
 

@@ -243,7 +243,7 @@ async fn a_server_that_never_answers_is_left_when_the_time_is_up() {
     let server = GitServer::start(Manner::Silent).await;
     let limits = Limits { git_timeout: Duration::from_millis(500), ..open() };
     let error = clone(&server.url(), None, &limits).await.unwrap_err();
-    assert!(matches!(error, Error::TimedOut { setting: "intake.git_timeout", .. }), "{error}");
+    assert!(matches!(error, Error::TimedOut { setting: "intake.git_timeout_seconds", .. }), "{error}");
     assert!(error.is_transient());
 }
 
