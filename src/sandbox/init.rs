@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, exit};
+use std::process::{Command, Stdio, exit};
 use std::{fs, ptr};
 
 use super::spec::{COMPLAINT, NOT_STARTED, Rlimits, Spec};
@@ -21,8 +21,27 @@ pub fn sandbox_init(mut args: impl Iterator<Item = OsString>) -> ! {
             Err(error) => give_up(&format!("cannot read what to run: {error}")),
         },
         Some("probe") => probe::run(&mut args),
+        Some("greet") => {
+            print!("{GREETING}");
+            exit(0)
+        }
         _ => give_up("this is for the server's own use"),
     }
+}
+
+/// What an init of this version answers. The number goes up when what it is told changes.
+const GREETING: &str = "codeyard sandbox-init 1";
+
+/// Asks a program whether it is our init. Any other must not be started as one: a test binary would take the
+/// arguments for names of tests and run them, a binary put in our place by an upgrade may expect other words.
+pub(super) fn greet(program: &Path) -> Result<(), String> {
+    let answer =
+        Command::new(program).args(["sandbox-init", "greet"]).env_clear().stdin(Stdio::null()).output();
+    let answer = answer.map_err(|error| format!("cannot start `{}`: {error}", program.display()))?;
+    if answer.stdout == GREETING.as_bytes() {
+        return Ok(());
+    }
+    Err(format!("`{}` is not this version of Codeyard: it knows no `sandbox-init`", program.display()))
 }
 
 /// Restricts this process and turns it into the command.

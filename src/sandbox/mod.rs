@@ -101,6 +101,8 @@ pub struct Sandbox {
     report: Report,
     settings: Settings,
     init: PathBuf,
+    /// Why the init is none, if it is none: then nothing is ever run.
+    no_init: Option<String>,
     bubblewrap: Option<Bubblewrap>,
     job_user: Option<(u32, u32)>,
     spawner: Spawner,
@@ -148,6 +150,7 @@ impl Sandbox {
         Ok(Self {
             level,
             report: Report::default(),
+            no_init: init::greet(&init).err(),
             init,
             bubblewrap: find_bubblewrap(&settings.search_path),
             job_user,
@@ -194,6 +197,9 @@ impl Sandbox {
         stop: &CancellationToken,
         see: &(dyn Fn(Stream, &[u8]) + Sync),
     ) -> Result<Finished, Error> {
+        if let Some(reason) = &self.no_init {
+            return Err(Error::NotStarted(reason.clone()));
+        }
         let head = self.spec(command).encode().map_err(|error| Error::Io("prepare the command", error))?;
         let child = self.spawner.spawn(self.outer(command)?).await;
         let child = child.map_err(|error| Error::Io("start the sandbox", error))?;

@@ -155,3 +155,21 @@ async fn a_server_in_a_closed_folder_starts_its_commands_all_the_same() {
         assert!(finished.succeeded(), "{level:?}: {finished:?}");
     }
 }
+
+/// This test binary, for one, which would run tests by those names.
+#[tokio::test]
+async fn a_program_that_is_not_ours_is_never_started_as_the_init() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other");
+    let started = folder.path().join("started");
+    let script = format!("#!/bin/sh\n[ \"$2\" = greet ] || touch {}\n", started.display());
+    std::fs::write(&other, script).unwrap();
+    std::fs::set_permissions(&other, PermissionsExt::from_mode(0o755)).unwrap();
+    let sandbox = Sandbox::detect(&Settings::new(other)).await.unwrap();
+    assert_eq!(sandbox.level(), Level::ProcessOnly);
+    assert!(sandbox.report().tiers.iter().all(|tier| !tier.holds), "{:#?}", sandbox.report());
+    let command = Command::new("true", folder.path());
+    let error = run(&sandbox, &command).await.unwrap_err();
+    assert!(error.to_string().contains("knows no `sandbox-init`"), "{error}");
+    assert!(!started.exists());
+}
