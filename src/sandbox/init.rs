@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio, exit};
+use std::time::{Duration, Instant};
 use std::{fs, ptr};
 
 use super::spec::{COMPLAINT, NOT_STARTED, Rlimits, Spec};
@@ -32,11 +33,22 @@ pub fn sandbox_init(mut args: impl Iterator<Item = OsString>) -> ! {
 /// What an init of this version answers. The number goes up when what it is told changes.
 const GREETING: &str = "codeyard sandbox-init 1";
 
+/// How long another thread may take to start a process.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Asks a program whether it is our init. Any other must not be started as one: a test binary would take the
 /// arguments for names of tests and run them, a binary put in our place by an upgrade may expect other words.
 pub(super) fn greet(program: &Path) -> Result<(), String> {
-    let answer =
-        Command::new(program).args(["sandbox-init", "greet"]).env_clear().stdin(Stdio::null()).output();
+    let ask =
+        || Command::new(program).args(["sandbox-init", "greet"]).env_clear().stdin(Stdio::null()).output();
+    let (asked, mut answer) = (Instant::now(), ask());
+    // Our copy may still be open for writing in a process that another thread is about to start.
+    while answer.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ExecutableFileBusy)
+        && asked.elapsed() < PATIENCE
+    {
+        std::thread::yield_now();
+        answer = ask();
+    }
     let answer = answer.map_err(|error| format!("cannot start `{}`: {error}", program.display()))?;
     if answer.stdout == GREETING.as_bytes() {
         return Ok(());
