@@ -79,7 +79,7 @@ impl Sandbox {
         let stdin = serde_json::to_vec(&target).map_err(|error| failed(error.into()))?;
         let limits = Limits {
             memory: Some(1 << 30),
-            processes: Some(32),
+            processes: Some(128),
             file_size: Some(1 << 20),
             wall: Duration::from_secs(10),
             ..Limits::default()
