@@ -108,6 +108,9 @@ fn take(root: &Path, entry: &DirEntry, basket: &mut Basket<'_>) -> Result<(), Er
     if !basket.wants(&path, size, &exists) {
         return Ok(());
     }
+    if path.rsplit('/').next() == Some(".gitignore") {
+        basket.skip(&path, "the files that it names are not read");
+    }
     match content(entry.path(), basket.max_file_bytes()) {
         Ok(Some(content)) => basket.add(path, content)?,
         Ok(None) => basket.skip(&path, "changed while it was read"),

@@ -34,6 +34,7 @@ async fn a_directory_is_read_as_its_gitignore_says() {
     ]);
     let tree = take(Source::Directory(root.path().into()), &Limits::default()).await.unwrap();
     assert_eq!(paths(&tree), [".github/workflows/ci.yml", ".gitignore", "src/main.py"]);
+    assert_eq!(skipped(&tree), [(".gitignore", "the files that it names are not read")]);
 }
 
 #[tokio::test]
