@@ -21,7 +21,8 @@ pub(super) struct FileAnalysis {
     pub(super) skipped: Vec<Skipped>,
 }
 
-/// The user's own rules, ready for each language.
+/// The user's own rules, ready for each language; empty if there are none.
+#[derive(Default)]
 pub(super) struct CustomRules {
     by_language: Vec<Compiled>,
 }
@@ -52,6 +53,9 @@ const VENDORED: &[&str] = &[
 impl CustomRules {
     /// Compiles the rules of the options, or says what is wrong with the first bad one.
     pub(super) fn compile(options: &Options) -> Result<Self, Error> {
+        if options.rules.is_empty() {
+            return Ok(Self::default());
+        }
         let mut by_language: Vec<Compiled> = Language::ALL.iter().map(|_| Compiled::default()).collect();
         let mut ids: Vec<String> = rules::catalogue().into_iter().map(|rule| rule.id).collect();
         for (document, yaml) in options.rules.iter().enumerate() {
@@ -120,7 +124,8 @@ fn matches<'r>(
     custom: &'r CustomRules,
     stopped: &dyn Fn() -> bool,
 ) -> Result<Vec<Match<'r>>, Error> {
-    let sets = [rules::builtin(language), &custom.by_language[language as usize]];
+    let mut sets = vec![rules::builtin(language)];
+    sets.extend(custom.by_language.get(language as usize));
     let mut matches = rules::scan(root, &file.path, &sets, stopped);
     if stopped() {
         return Err(Error::Stopped);
