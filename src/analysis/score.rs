@@ -94,18 +94,14 @@ pub fn rate(findings: &[&Finding], metrics: &Metrics) -> Score {
         }
     }
     let cap = cap(findings);
+    // Rounded down: 1 means all of it.
+    let covered = (share(size.analysed, size.analysable) * 1000.0).floor() / 1000.0;
     let limit = cap.as_ref().map_or(10.0, |cap| cap.limit);
     let total = mean(&dimensions).map(|mean| (mean.min(limit) * 10.0).round() / 10.0);
     for dimension in &mut dimensions {
         dimension.score = dimension.score.map(round);
     }
-    Score {
-        total,
-        dimensions,
-        cap,
-        covers: round(share(size.analysed, size.analysable)),
-        formula: FORMULA.into(),
-    }
+    Score { total, dimensions, cap, covers: covered, formula: FORMULA.into() }
 }
 
 /// What a finding costs.

@@ -1,7 +1,10 @@
 //! The rules against their fixtures, and the engine around them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod engine;
 mod fixtures;
+mod measures;
+mod scoring;
 
 use codeyard::analysis::{Options, Report, Unwatched, analyze};
 use codeyard::model::SourceFile;
