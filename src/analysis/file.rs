@@ -9,6 +9,7 @@ use super::languages::{Content, FileKind, Language, classify};
 use super::metrics::{self, FileMetrics, Lines, Walk};
 use super::parse::{NoTree, parse};
 use super::rules::{self, Compiled, Match};
+use super::suppressions::{self, Named, Suppressed, Suppression};
 use super::{Error, Options};
 use crate::model::{Finding, Fingerprints, Origin, Region, Skipped, SourceFile};
 
@@ -18,6 +19,8 @@ pub(super) struct FileAnalysis {
     /// None for binary files.
     pub(super) metrics: Option<FileMetrics>,
     pub(super) findings: Vec<Finding>,
+    pub(super) suppressed: Vec<Suppressed>,
+    pub(super) unused_suppressions: Vec<Suppression>,
     pub(super) skipped: Vec<Skipped>,
 }
 
@@ -112,7 +115,11 @@ pub(super) fn analyze(
     let doc = StrDoc { src: code.into_owned(), lang: language.entry().grammar, tree };
     let root = AstGrep::doc(doc);
     let matches = matches(&root, file, language, options, custom, stopped)?;
-    analysis.findings = findings(&text, &file.path, &walk, matches);
+    let findings = findings(&text, &file.path, &walk, matches);
+    let outcome = suppressions::apply(findings, &file.path, &text, &walk.comments, options.today);
+    analysis.findings = outcome.kept;
+    analysis.suppressed = outcome.suppressed;
+    analysis.unused_suppressions = outcome.unused;
     Ok(analysis)
 }
 
@@ -195,7 +202,7 @@ impl FileAnalysis {
 }
 
 /// Turns matches into findings, in the order of their places.
-fn findings(text: &str, path: &str, walk: &Walk, mut matches: Vec<Match<'_>>) -> Vec<Finding> {
+fn findings(text: &str, path: &str, walk: &Walk, mut matches: Vec<Match<'_>>) -> Vec<Named> {
     if matches.is_empty() {
         return Vec::new();
     }
@@ -216,7 +223,8 @@ fn findings(text: &str, path: &str, walk: &Walk, mut matches: Vec<Match<'_>>) ->
             stable: fingerprint::stable(&found.rule.id, &symbol, &tokens, *ordinal),
         };
         *ordinal += 1;
-        findings.push(finding(found, region, symbol, fingerprints));
+        let aliases = found.rule.aliases.clone();
+        findings.push(Named { finding: finding(found, region, symbol, fingerprints), aliases });
     }
     findings
 }

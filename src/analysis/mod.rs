@@ -13,6 +13,7 @@ mod recommendations;
 mod report;
 pub mod rules;
 pub mod score;
+mod suppressions;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -24,6 +25,7 @@ pub use languages::Language;
 pub use recommendations::Recommendation;
 pub use report::{Report, SCHEMA_VERSION, Summary};
 pub use rules::BadRule;
+pub use suppressions::{Suppressed, Suppression};
 
 /// Who watches an analysis: it is told how far it is, and asked whether to go on.
 pub trait Watch: Sync {
@@ -50,6 +52,8 @@ pub struct Options {
     pub rules: Vec<String>,
     /// Ids of rules that are not to be applied.
     pub disabled_rules: Vec<String>,
+    /// The day on which suppressions are judged to have expired or not; without it none expires.
+    pub today: Option<chrono::NaiveDate>,
     /// How many threads to use; as many as there are processors if not given.
     pub threads: Option<usize>,
 }

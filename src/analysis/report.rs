@@ -6,6 +6,7 @@ use super::file::FileAnalysis;
 use super::metrics::{LanguageLines, Metrics};
 use super::recommendations::{Recommendation, recommend};
 use super::score::{self, Score};
+use super::suppressions::{Suppressed, Suppression};
 use crate::model::{Category, Confidence, Finding, Severity, Skipped};
 
 /// Grows when a field changes its meaning or goes away; new fields do not change it.
@@ -33,6 +34,10 @@ pub struct Report {
     pub code_smells: Vec<Finding>,
     /// Findings of the category `type`.
     pub type_errors: Vec<Finding>,
+    /// Findings that a comment suppresses: they count for nothing.
+    pub suppressed: Vec<Suppressed>,
+    /// Comments of ours that suppress nothing, and so should go.
+    pub unused_suppressions: Vec<Suppression>,
     /// Numbers about the project, its files and functions.
     pub metrics: Metrics,
     /// What to do first.
@@ -95,9 +100,12 @@ impl Report {
 /// Puts together what the files gave, which must be in the order of their paths.
 pub(super) fn assemble(analyses: Vec<FileAnalysis>, mut skipped: Vec<Skipped>) -> Report {
     let (mut files, mut findings) = (Vec::new(), Vec::new());
+    let (mut suppressed, mut unused_suppressions) = (Vec::new(), Vec::new());
     for analysis in analyses {
         files.extend(analysis.metrics);
         findings.extend(analysis.findings);
+        suppressed.extend(analysis.suppressed);
+        unused_suppressions.extend(analysis.unused_suppressions);
         skipped.extend(analysis.skipped);
     }
     skipped.sort_by(|a, b| (&a.path, &a.reason).cmp(&(&b.path, &b.reason)));
@@ -119,6 +127,8 @@ pub(super) fn assemble(analyses: Vec<FileAnalysis>, mut skipped: Vec<Skipped>) -
         security_issues,
         code_smells,
         type_errors,
+        suppressed,
+        unused_suppressions,
         metrics,
         recommendations,
         skipped,

@@ -43,6 +43,8 @@ pub struct Rule {
     pub example: String,
     /// Where to read more.
     pub references: Vec<String>,
+    /// What other tools call it, so that their suppression marks count.
+    pub aliases: Vec<String>,
     /// A template for code that certainly mends it.
     pub fix: Option<String>,
     /// Whether it comes with Codeyard.
