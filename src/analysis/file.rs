@@ -2,13 +2,13 @@
 
 use ast_grep_core::AstGrep;
 use ast_grep_core::tree_sitter::StrDoc;
-use ast_grep_language::SupportLang;
 
 use super::fingerprint;
 use super::languages::{Content, FileKind, Language, classify};
 use super::metrics::{self, FileMetrics, Lines, Walk};
 use super::parse::{NoTree, parse};
 use super::rules::{self, Compiled, Match};
+use super::secrets::{self, Searched};
 use super::suppressions::{self, Named, Suppressed, Suppression};
 use super::{Error, Options};
 use crate::model::{Finding, Fingerprints, Origin, Region, Skipped, SourceFile};
@@ -86,59 +86,70 @@ pub(super) fn analyze(
     stopped: &dyn Fn() -> bool,
 ) -> Result<FileAnalysis, Error> {
     let (text, unwritten) = match Content::read(&file.content) {
-        Content::Binary => return Ok(FileAnalysis::without(file, "binary")),
+        Content::Binary => return Ok(FileAnalysis::default().noting(file, "binary")),
         Content::Text(text) => (text, None),
         Content::Uncharted(text, reason) => (text, Some(reason)),
     };
     let kind = classify(&file.path, &text);
-    let language = match kind {
-        FileKind::Text(name) => return Ok(FileAnalysis::counted(file, name, &text)),
-        FileKind::Code(language) => language,
+    let (mut analysis, walk, matches) = match kind {
+        FileKind::Text(name) => (FileAnalysis::counted(file, name, &text), Walk::default(), Vec::new()),
+        FileKind::Code(language) => match unwritten.or_else(|| left_out(file, language, options)) {
+            Some(reason) => {
+                let counted = FileAnalysis::counted(file, language.name(), &text);
+                (counted.noting(file, reason), Walk::default(), Vec::new())
+            }
+            None => look(file, &text, language, custom, stopped)?,
+        },
     };
-    if let Some(reason) = unwritten.or_else(|| left_out(file, language, options)) {
-        return Ok(FileAnalysis::counted(file, language.name(), &text).noting(file, reason));
-    }
-    let code = language.entry().code(&text);
-    let tree = match parse(&code, language, stopped) {
-        Ok(tree) => tree,
-        Err(NoTree::Stopped) => return Err(Error::Stopped),
-        Err(NoTree::TooHard) => {
-            let counted = FileAnalysis::counted(file, language.name(), &text);
-            return Ok(counted.noting(file, "not parsed: its syntax takes too long for its size"));
-        }
+    let searched = secrets::search(&file.path, &text, options.fingerprint_key.as_deref());
+    let comments = match kind {
+        FileKind::Code(_) if !walk.tokens.is_empty() => walk.comments.clone(),
+        _ => marked_lines(&text),
     };
-    let walk = metrics::walk(&tree, &code, language);
-    let mut analysis = FileAnalysis::measured(file, language, &walk);
-    if walk.depth > DEEPEST_TREE {
-        return Ok(analysis.noting(file, "measured, but not checked against the rules: nested too deeply"));
-    }
-    let doc = StrDoc { src: code.into_owned(), lang: language.entry().grammar, tree };
-    let root = AstGrep::doc(doc);
-    let matches = matches(&root, file, language, options, custom, stopped)?;
-    let findings = findings(&text, &file.path, &walk, matches);
-    let outcome = suppressions::apply(findings, &file.path, &text, &walk.comments, options.today);
+    let findings = findings(&text, &file.path, &walk, matches, searched, options);
+    let outcome = suppressions::apply(findings, &file.path, &text, &comments, options.today);
     analysis.findings = outcome.kept;
     analysis.suppressed = outcome.suppressed;
     analysis.unused_suppressions = outcome.unused;
     Ok(analysis)
 }
 
-fn matches<'r>(
-    root: &AstGrep<StrDoc<SupportLang>>,
+/// Parses a file of code, measures it and tries the rules.
+fn look<'r>(
     file: &SourceFile,
+    text: &str,
     language: Language,
-    options: &Options,
     custom: &'r CustomRules,
     stopped: &dyn Fn() -> bool,
-) -> Result<Vec<Match<'r>>, Error> {
+) -> Result<(FileAnalysis, Walk, Vec<Match<'r>>), Error> {
+    let code = language.entry().code(text);
+    let tree = match parse(&code, language, stopped) {
+        Ok(tree) => tree,
+        Err(NoTree::Stopped) => return Err(Error::Stopped),
+        Err(NoTree::TooHard) => {
+            let counted = FileAnalysis::counted(file, language.name(), text);
+            let reason = "not parsed: its syntax takes too long for its size";
+            return Ok((counted.noting(file, reason), Walk::default(), Vec::new()));
+        }
+    };
+    let walk = metrics::walk(&tree, &code, language);
+    let analysis = FileAnalysis::measured(file, language, &walk);
+    if walk.depth > DEEPEST_TREE {
+        let reason = "measured, but not checked against the rules: nested too deeply";
+        return Ok((analysis.noting(file, reason), walk, Vec::new()));
+    }
+    let doc = StrDoc { src: code.into_owned(), lang: language.entry().grammar, tree };
+    let root = AstGrep::doc(doc);
     let mut sets = vec![rules::builtin(language)];
     sets.extend(custom.by_language.get(language as usize));
-    let mut matches = rules::scan(root, &file.path, &sets, stopped);
-    if stopped() {
-        return Err(Error::Stopped);
-    }
-    matches.retain(|m| !options.disabled_rules.contains(&m.rule.id));
-    Ok(matches)
+    let matches = rules::scan(&root, &file.path, &sets, stopped);
+    if stopped() { Err(Error::Stopped) } else { Ok((analysis, walk, matches)) }
+}
+
+/// Where a suppression may stand in a text without a grammar: on any line.
+fn marked_lines(text: &str) -> Vec<std::ops::Range<usize>> {
+    let marks = text.match_indices("codeyard: ignore");
+    marks.map(|(at, _)| at..text[at..].find('\n').map_or(text.len(), |end| at + end)).collect()
 }
 
 /// Why a file of code is not analysed, if it is not.
@@ -153,11 +164,6 @@ fn left_out(file: &SourceFile, language: Language, options: &Options) -> Option<
 }
 
 impl FileAnalysis {
-    /// A file that nothing can be said about.
-    fn without(file: &SourceFile, reason: &str) -> Self {
-        Self::default().noting(file, reason)
-    }
-
     /// A file whose lines are counted and no more.
     fn counted(file: &SourceFile, language: &str, text: &str) -> Self {
         let metrics = FileMetrics {
@@ -201,22 +207,38 @@ impl FileAnalysis {
     }
 }
 
-/// Turns matches into findings, in the order of their places.
-fn findings(text: &str, path: &str, walk: &Walk, mut matches: Vec<Match<'_>>) -> Vec<Named> {
+/// Turns matches into findings, in the order of their places. No secret is shown in any of them.
+fn findings<'r>(
+    text: &str,
+    path: &str,
+    walk: &Walk,
+    mut matches: Vec<Match<'r>>,
+    mut searched: Searched<'r>,
+    options: &Options,
+) -> Vec<Named> {
+    matches.append(&mut searched.matches);
+    matches.retain(|m| !options.disabled_rules.contains(&m.rule.id));
     if matches.is_empty() {
         return Vec::new();
     }
     matches.sort_by(|a, b| {
         (a.range.start, a.range.end, &a.rule.id).cmp(&(b.range.start, b.range.end, &b.rule.id))
     });
-    let places = Places::new(text);
     let hashes = fingerprint::line_hashes(text);
+    let masked = searched.masked(text);
+    let text = masked.as_deref().unwrap_or(text);
+    let places = Places::new(text);
     let mut ordinals = std::collections::HashMap::new();
     let mut findings = Vec::with_capacity(matches.len());
-    for found in matches {
+    for mut found in matches {
         let region = places.region(path, &found.range);
         let symbol = walk.symbol_at(found.range.start).to_owned();
-        let tokens = walk.tokens_in(&found.range, text);
+        let tokens = found.identity.take().unwrap_or_else(|| walk.tokens_in(&found.range, text));
+        if !found.rule.id.starts_with("secret-") && searched.touches(&found.range) {
+            // What the pattern caught may be the secret; the rule's own sentence is not.
+            found.message = found.rule.message.clone();
+            found.replacement = None;
+        }
         let ordinal = ordinals.entry((found.rule.id.clone(), symbol.clone(), tokens.clone())).or_insert(0);
         let fingerprints = Fingerprints {
             primary_location_line_hash: hashes.get(region.line - 1).cloned().unwrap_or_default(),
@@ -234,8 +256,8 @@ fn finding(found: Match<'_>, region: Region, symbol: String, fingerprints: Finge
     Finding {
         rule: rule.id.clone(),
         category: rule.category,
-        severity: rule.severity,
-        confidence: rule.confidence,
+        severity: found.severity.unwrap_or(rule.severity),
+        confidence: found.confidence.unwrap_or(rule.confidence),
         cwe: rule.cwe.clone(),
         owasp: rule.owasp.clone(),
         message: found.message,

@@ -149,7 +149,7 @@ impl Size {
         let mut penalties: Vec<f64> = counted.map(|finding| penalty(finding)).collect();
         penalties.sort_by(f64::total_cmp);
         let size = (self.analysed as f64 / 1000.0).max(SMALLEST_SIZE);
-        let density = penalties.iter().sum::<f64>() / size;
+        let density = penalties.iter().fold(0.0, |sum, penalty| sum + penalty) / size;
         Dimension {
             name: name.to_owned(),
             score: Some(10.0 * (-density / HALF).exp2()),

@@ -81,10 +81,8 @@ fn every_rule_explains_itself() {
     for rule in catalogue() {
         let id = &rule.id;
         assert!(ids.insert(id.clone()), "{id} is used twice");
-        assert!(
-            BUILTIN.iter().any(|(path, _)| path.ends_with(&format!("/{id}"))),
-            "{id} is not its file's name"
-        );
+        let of_a_file = BUILTIN.iter().any(|(path, _)| path.ends_with(&format!("/{id}")));
+        assert!(of_a_file || id.starts_with("secret-"), "{id} is not its file's name");
         for (what, text) in [
             ("message", &rule.message),
             ("why", &rule.why),
@@ -95,7 +93,7 @@ fn every_rule_explains_itself() {
         }
         assert!(rule.cwe.iter().all(|cwe| cwe.starts_with("CWE-")), "{id}: {:?}", rule.cwe);
     }
-    assert_eq!(ids.len(), BUILTIN.len());
+    assert!(ids.len() > BUILTIN.len());
 }
 
 /// The fixture of a rule, whatever its extension.

@@ -5,6 +5,7 @@ mod engine;
 mod fixtures;
 mod measures;
 mod scoring;
+mod secrets;
 mod suppressing;
 
 use codeyard::analysis::{Options, Report, Unwatched, analyze};
