@@ -5,7 +5,7 @@ use ast_grep_core::tree_sitter::StrDoc;
 
 use super::fingerprint;
 use super::languages::{Content, FileKind, Language, classify};
-use super::metrics::{self, FileMetrics, Lines, Walk};
+use super::metrics::{self, FileMetrics, Lines, Token, Walk};
 use super::parse::{NoTree, parse};
 use super::rules::{self, Compiled, Match};
 use super::secrets::{self, Searched};
@@ -22,6 +22,8 @@ pub(super) struct FileAnalysis {
     pub(super) suppressed: Vec<Suppressed>,
     pub(super) unused_suppressions: Vec<Suppression>,
     pub(super) skipped: Vec<Skipped>,
+    /// For the comparison with other files.
+    pub(super) tokens: Vec<Token>,
 }
 
 /// The user's own rules, ready for each language; empty if there are none.
@@ -111,6 +113,7 @@ pub(super) fn analyze(
     analysis.findings = outcome.kept;
     analysis.suppressed = outcome.suppressed;
     analysis.unused_suppressions = outcome.unused;
+    analysis.tokens = walk.tokens;
     Ok(analysis)
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::duplicates::{self, DuplicateGroup, Duplicates, Stream};
 use super::file::FileAnalysis;
 use super::metrics::{LanguageLines, Metrics};
 use super::recommendations::{Recommendation, recommend};
@@ -40,6 +41,8 @@ pub struct Report {
     pub unused_suppressions: Vec<Suppression>,
     /// Numbers about the project, its files and functions.
     pub metrics: Metrics,
+    /// Code that stands in several places, the most lines first.
+    pub duplicates: Vec<DuplicateGroup>,
     /// What to do first.
     pub recommendations: Vec<Recommendation>,
     /// What was not analysed, and why.
@@ -101,6 +104,7 @@ impl Report {
 pub(super) fn assemble(analyses: Vec<FileAnalysis>, mut skipped: Vec<Skipped>) -> Report {
     let (mut files, mut findings) = (Vec::new(), Vec::new());
     let (mut suppressed, mut unused_suppressions) = (Vec::new(), Vec::new());
+    let duplicates = duplicates(&analyses);
     for analysis in analyses {
         files.extend(analysis.metrics);
         findings.extend(analysis.findings);
@@ -109,10 +113,10 @@ pub(super) fn assemble(analyses: Vec<FileAnalysis>, mut skipped: Vec<Skipped>) -
         skipped.extend(analysis.skipped);
     }
     skipped.sort_by(|a, b| (&a.path, &a.reason).cmp(&(&b.path, &b.reason)));
-    let metrics = Metrics::of(files);
+    let metrics = Metrics::of(files, duplicates.lines);
     let all: Vec<&Finding> = findings.iter().collect();
     let score = score::rate(&all, &metrics);
-    let recommendations = recommend(&all, &metrics, &score);
+    let recommendations = recommend(&all, &metrics, &duplicates.groups, &score);
     let summary = summarize(&findings, &metrics);
     let (security_issues, rest): (Vec<_>, Vec<_>) =
         findings.into_iter().partition(|finding| finding.category == Category::Security);
@@ -130,9 +134,20 @@ pub(super) fn assemble(analyses: Vec<FileAnalysis>, mut skipped: Vec<Skipped>) -
         suppressed,
         unused_suppressions,
         metrics,
+        duplicates: duplicates.groups,
         recommendations,
         skipped,
     }
+}
+
+fn duplicates(analyses: &[FileAnalysis]) -> Duplicates {
+    let streams: Vec<Stream<'_>> = analyses
+        .iter()
+        .filter_map(|analysis| {
+            Some(Stream { path: &analysis.metrics.as_ref()?.path, tokens: &analysis.tokens })
+        })
+        .collect();
+    duplicates::find(&streams)
 }
 
 fn summarize(findings: &[Finding], metrics: &Metrics) -> Summary {

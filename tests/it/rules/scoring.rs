@@ -36,7 +36,7 @@ fn finding(category: Category, severity: Severity, confidence: Confidence) -> Fi
 fn project(code: usize) -> Metrics {
     let lines = Lines { physical: code, code, ..Lines::default() };
     let language = "Python".to_owned();
-    Metrics::of(vec![FileMetrics { language, lines, analysed: true, ..FileMetrics::default() }])
+    Metrics::of(vec![FileMetrics { language, lines, analysed: true, ..FileMetrics::default() }], 0)
 }
 
 fn total(findings: &[Finding], code: usize) -> f64 {
