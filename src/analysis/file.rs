@@ -10,6 +10,7 @@ use super::parse::{NoTree, parse};
 use super::rules::{self, Compiled, Match};
 use super::secrets::{self, Searched};
 use super::suppressions::{self, Named, Suppressed, Suppression};
+use super::technologies::{self, Dependency};
 use super::{Error, Options};
 use crate::model::{Finding, Fingerprints, Origin, Region, Skipped, SourceFile};
 
@@ -22,6 +23,9 @@ pub(super) struct FileAnalysis {
     pub(super) suppressed: Vec<Suppressed>,
     pub(super) unused_suppressions: Vec<Suppression>,
     pub(super) skipped: Vec<Skipped>,
+    pub(super) dependencies: Vec<Dependency>,
+    /// A tool that the file belongs to.
+    pub(super) tool: Option<&'static str>,
     /// For the comparison with other files.
     pub(super) tokens: Vec<Token>,
 }
@@ -50,7 +54,6 @@ const VENDORED: &[&str] = &[
     "site-packages",
     "dist-packages",
     ".venv",
-    "venv",
     ".tox",
     ".git",
 ];
@@ -114,7 +117,7 @@ pub(super) fn analyze(
     analysis.suppressed = outcome.suppressed;
     analysis.unused_suppressions = outcome.unused;
     analysis.tokens = walk.tokens;
-    Ok(analysis)
+    Ok(analysis.with_manifest(file, &text))
 }
 
 /// Parses a file of code, measures it and tries the rules.
@@ -201,6 +204,17 @@ impl FileAnalysis {
             0 => analysis,
             1 => analysis.noting(file, "analysed as far as it parses: 1 syntax error"),
             n => analysis.noting(file, &format!("analysed as far as it parses: {n} syntax errors")),
+        }
+    }
+
+    /// Adds what the file says about packages, if it is one of those that do.
+    fn with_manifest(mut self, file: &SourceFile, text: &str) -> Self {
+        let manifest = technologies::read(&file.path, text);
+        self.dependencies = manifest.dependencies;
+        self.tool = manifest.tool;
+        match manifest.problem {
+            Some(problem) => self.noting(file, &format!("its dependencies were not read: {problem}")),
+            None => self,
         }
     }
 

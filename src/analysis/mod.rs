@@ -16,6 +16,7 @@ pub mod rules;
 pub mod score;
 pub mod secrets;
 mod suppressions;
+mod technologies;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -29,6 +30,7 @@ pub use recommendations::Recommendation;
 pub use report::{Report, SCHEMA_VERSION, Summary};
 pub use rules::BadRule;
 pub use suppressions::{Suppressed, Suppression};
+pub use technologies::{Dependency, Technology, TechnologyKind};
 
 /// Who watches an analysis: it is told how far it is, and asked whether to go on.
 pub trait Watch: Sync {

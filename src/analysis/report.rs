@@ -8,6 +8,7 @@ use super::metrics::{LanguageLines, Metrics};
 use super::recommendations::{Recommendation, recommend};
 use super::score::{self, Score};
 use super::suppressions::{Suppressed, Suppression};
+use super::technologies::{self, Dependency, Technology};
 use crate::model::{Category, Confidence, Finding, Severity, Skipped};
 
 /// Grows when a field changes its meaning or goes away; new fields do not change it.
@@ -43,6 +44,10 @@ pub struct Report {
     pub metrics: Metrics,
     /// Code that stands in several places, the most lines first.
     pub duplicates: Vec<DuplicateGroup>,
+    /// Languages, frameworks and tools.
+    pub technologies: Vec<Technology>,
+    /// The packages that manifests and lock files name.
+    pub dependencies: Vec<Dependency>,
     /// What to do first.
     pub recommendations: Vec<Recommendation>,
     /// What was not analysed, and why.
@@ -105,7 +110,11 @@ pub(super) fn assemble(analyses: Vec<FileAnalysis>, mut skipped: Vec<Skipped>) -
     let (mut files, mut findings) = (Vec::new(), Vec::new());
     let (mut suppressed, mut unused_suppressions) = (Vec::new(), Vec::new());
     let duplicates = duplicates(&analyses);
+    let (mut dependencies, mut tools) = (Vec::new(), Vec::new());
     for analysis in analyses {
+        let path = analysis.metrics.as_ref().map(|metrics| metrics.path.clone());
+        tools.extend(analysis.tool.zip(path));
+        dependencies.extend(analysis.dependencies);
         files.extend(analysis.metrics);
         findings.extend(analysis.findings);
         suppressed.extend(analysis.suppressed);
@@ -114,6 +123,8 @@ pub(super) fn assemble(analyses: Vec<FileAnalysis>, mut skipped: Vec<Skipped>) -
     }
     skipped.sort_by(|a, b| (&a.path, &a.reason).cmp(&(&b.path, &b.reason)));
     let metrics = Metrics::of(files, duplicates.lines);
+    let dependencies = technologies::merge(dependencies);
+    let technologies = technologies::technologies(&metrics, tools, &dependencies);
     let all: Vec<&Finding> = findings.iter().collect();
     let score = score::rate(&all, &metrics);
     let recommendations = recommend(&all, &metrics, &duplicates.groups, &score);
@@ -135,6 +146,8 @@ pub(super) fn assemble(analyses: Vec<FileAnalysis>, mut skipped: Vec<Skipped>) -
         unused_suppressions,
         metrics,
         duplicates: duplicates.groups,
+        technologies,
+        dependencies,
         recommendations,
         skipped,
     }

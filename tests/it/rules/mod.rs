@@ -5,6 +5,7 @@ mod copies;
 mod engine;
 mod fixtures;
 mod measures;
+mod packages;
 mod scoring;
 mod secrets;
 mod suppressing;
