@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::http::{Doors, Limits, Pulse};
+use crate::http::{Doors, Limits, OpenSockets, Pulse};
 use crate::hub::Hub;
 use crate::jobs::Jobs;
 use crate::kinds::{self, Env, Registry};
@@ -44,6 +44,8 @@ pub struct Parts {
     pub limits: Limits,
     /// What the gate remembers.
     pub doors: Doors,
+    /// How many sockets are open.
+    pub sockets: OpenSockets,
     /// How the database was a moment ago.
     pub pulse: Pulse,
     /// What `/metrics` shows.
@@ -82,6 +84,7 @@ impl App {
         Ok(Self(Arc::new(Parts {
             limits: Limits::new(&config.limits, &clock),
             doors: Doors::new(&config, &clock)?,
+            sockets: OpenSockets::default(),
             pulse: Pulse::default(),
             started_at: clock.now(),
             worker: Worker::start(runs, host_name()).await?,

@@ -39,6 +39,11 @@ impl Line {
         Arc::new(Self { event, frame: OnceLock::new() })
     }
 
+    /// Whether somebody has rendered it.
+    pub fn is_rendered(&self) -> bool {
+        self.frame.get().is_some()
+    }
+
     /// The frame, rendered by `render` unless somebody has done so.
     pub fn frame(&self, render: impl FnOnce(&Event) -> String) -> Utf8Bytes {
         self.frame.get_or_init(|| render(&self.event).into()).clone()

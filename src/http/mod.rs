@@ -1,16 +1,24 @@
 //! The doors: a handler parses, calls one verb and shapes the answer; the gate in front of them does the rest.
 
+mod analyses;
+mod builds;
 mod docs;
 mod error;
+mod events;
 mod extract;
+mod frame;
 mod gate;
 mod headers;
 mod health;
 mod identity;
+mod jobs;
 mod limits;
+mod listing;
 mod openapi;
 mod router;
 mod serve;
+mod sockets;
+mod submit;
 
 pub use error::{ErrorBody, ErrorDetail, Problem};
 pub use extract::{Json, Path, Query, parse_json, read_body};
@@ -21,3 +29,4 @@ pub use limits::{Limits, Submit};
 pub use openapi::document;
 pub use router::router;
 pub use serve::serve;
+pub use sockets::OpenSockets;

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::error::Problem;
 use super::gate::{Gate, Kind};
-use super::{docs, health, openapi};
+use super::{analyses, builds, docs, events, health, jobs, openapi, sockets};
 use crate::app::App;
 
 /// Every route there is. A path is reachable with and without its trailing slash.
@@ -22,6 +22,22 @@ fn table() -> Vec<Row> {
         plain(routes!(health::status)),
         plain(routes!(health::health_v1)),
         plain(routes!(openapi::serve_document)),
+        plain(routes!(builds::create_build, builds::list_builds)),
+        plain(routes!(builds::get_build, builds::cancel_build)),
+        upload(routes!(analyses::create_analysis, analyses::list_analyses)),
+        plain(routes!(analyses::get_analysis, analyses::cancel_analysis)),
+        plain(routes!(jobs::list_jobs)),
+        plain(routes!(jobs::get_job, jobs::delete_job)),
+        plain(routes!(jobs::cancel_job)),
+        plain(routes!(jobs::retry_job)),
+        stream(routes!(events::job_events)),
+        stream(routes!(events::job_logs)),
+        plain(routes!(jobs::list_queues)),
+        plain(routes!(jobs::pause_queue)),
+        plain(routes!(jobs::resume_queue)),
+        stream(routes!(sockets::build_socket)),
+        stream(routes!(sockets::analysis_socket)),
+        stream(routes!(sockets::job_socket)).also("/ws/progress/{job_id}"),
     ]
 }
 
@@ -41,13 +57,11 @@ fn probe(routes: UtoipaMethodRouter<App>) -> Row {
 }
 
 /// For bodies up to `server.upload_limit_bytes`, with ten times the time.
-#[expect(dead_code, reason = "for the routes of jobs, which come next")]
 fn upload(routes: UtoipaMethodRouter<App>) -> Row {
     Row { kind: Kind::Upload, ..plain(routes) }
 }
 
 /// For answers that take as long as they take: sockets, event streams, long polls, downloads.
-#[expect(dead_code, reason = "for the routes of jobs, which come next")]
 fn stream(routes: UtoipaMethodRouter<App>) -> Row {
     Row { kind: Kind::Stream, ..plain(routes) }
 }

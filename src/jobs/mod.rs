@@ -144,6 +144,11 @@ impl Jobs {
         self.core.store.find_job(id, caller.confined_to()).await?.ok_or(Error::NotFound("job"))
     }
 
+    /// Fails unless the caller may see the job.
+    pub async fn check(&self, id: JobId, caller: &Caller) -> Result<Job> {
+        self.core.store.peek_job(id, caller.confined_to()).await?.ok_or(Error::NotFound("job"))
+    }
+
     /// A page of jobs, newest first, and how many there are in all.
     pub async fn list(&self, filter: &Filter, page: JobPage) -> Result<(Vec<Job>, i64)> {
         let jobs = self.core.store.list_jobs(filter, page).await?;
@@ -205,10 +210,10 @@ impl Jobs {
     }
 
     /// Follows a job's log after number `after`, if the caller may see the job, which is returned as it stands now.
-    pub async fn watch(&self, id: JobId, after: i64, caller: &Caller) -> Result<(JobWithBodies, Watch)> {
+    pub async fn watch(&self, id: JobId, after: i64, caller: &Caller) -> Result<(Job, Watch)> {
         // Interest first, the look second.
         let watch = Watch::new(self.core.store.clone(), &self.core.hub, id, after);
-        Ok((self.find(id, caller).await?, watch))
+        Ok((self.check(id, caller).await?, watch))
     }
 
     /// Stops or lets go on the claiming from a queue, in all processes.
