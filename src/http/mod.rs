@@ -1,6 +1,8 @@
 //! The doors: a handler parses, calls one verb and shapes the answer; the gate in front of them does the rest.
 
 mod analyses;
+mod api_keys;
+mod auth;
 mod builds;
 mod docs;
 mod error;
@@ -14,11 +16,13 @@ mod identity;
 mod jobs;
 mod limits;
 mod listing;
+mod metrics;
 mod openapi;
 mod router;
 mod serve;
 mod sockets;
 mod submit;
+mod users;
 
 pub use error::{ErrorBody, ErrorDetail, Problem};
 pub use extract::{Json, Path, Query, parse_json, read_body};

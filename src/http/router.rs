@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::error::Problem;
 use super::gate::{Gate, Kind};
-use super::{analyses, builds, docs, events, health, jobs, openapi, sockets};
+use super::{analyses, api_keys, auth, builds, docs, events, health, jobs, metrics, openapi, sockets, users};
 use crate::app::App;
 
 /// Every route there is. A path is reachable with and without its trailing slash.
@@ -38,6 +38,17 @@ fn table() -> Vec<Row> {
         stream(routes!(sockets::build_socket)),
         stream(routes!(sockets::analysis_socket)),
         stream(routes!(sockets::job_socket)).also("/ws/progress/{job_id}"),
+        probe(routes!(metrics::render)),
+        plain(routes!(auth::register)),
+        plain(routes!(auth::login)),
+        plain(routes!(auth::refresh)),
+        plain(routes!(auth::logout)),
+        plain(routes!(auth::issue_ticket)),
+        plain(routes!(users::get_me, users::patch_me)),
+        plain(routes!(users::list_users, users::create_user)),
+        plain(routes!(users::get_user, users::patch_user)),
+        plain(routes!(api_keys::create_key, api_keys::list_keys)),
+        plain(routes!(api_keys::revoke_key)),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! SQL and nothing else: one text for PostgreSQL and SQLite, one file per family of tables.
 
+mod accounts;
 mod bodies;
 mod control;
 mod db;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::config::Config;
+pub use accounts::{KeyHash, KeyRow, RefreshRow, Rotation, SecretHash, TicketRow, UserChange, UserRow};
 pub use control::{CancelChange, Change, Rescued, Surroundings};
 use db::with_db;
 pub use db::{Db, Tx};

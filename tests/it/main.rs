@@ -1,5 +1,7 @@
 //! One test binary: one link, one run.
 
+#[cfg(test)]
+mod auth;
 mod http;
 mod rules;
 mod sandbox;

@@ -13,12 +13,14 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use codeyard::app::App;
+use codeyard::auth::{NewUser, Secret};
 use codeyard::clock::Clock;
 use codeyard::config::Config;
 use codeyard::http;
+use codeyard::model::{Role, UserId};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use postgres::TestDatabase;
@@ -83,6 +85,30 @@ impl TestApp {
         self.data_dir.path()
     }
 
+    /// Makes an account through the front door and signs it in.
+    pub(crate) async fn sign_up(&self, email: &str) -> SignedIn {
+        let asked = json!({"email": email, "password": PASSWORD});
+        SignedIn::from(self.post("/api/v1/auth/register", asked).await.expect(201))
+    }
+
+    /// Makes an administrator and signs it in.
+    pub(crate) async fn admin(&self) -> SignedIn {
+        let (email, password) = ("root@example.com", PASSWORD);
+        let new = NewUser {
+            email: email.to_owned(),
+            name: String::new(),
+            password: Secret::new(password),
+            role: Role::Admin,
+        };
+        self.app.auth.create_user(new).await.unwrap();
+        self.sign_in(email, password).await.into()
+    }
+
+    /// Signs in; returns the answer.
+    pub(crate) async fn sign_in(&self, email: &str, password: &str) -> Value {
+        self.post("/api/v1/auth/login", json!({"email": email, "password": password})).await.expect(200)
+    }
+
     /// Starts a GET; await it for the answer.
     pub(crate) fn get(&self, path: &str) -> Ask {
         self.ask(Method::GET, path)
@@ -125,6 +151,28 @@ impl Drop for TestApp {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             assert_eq!(self.app.doors.in_flight(), 0, "a request was left in flight");
+        }
+    }
+}
+
+/// The password of everybody here.
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// Somebody with a session.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedIn {
+    pub(crate) id: UserId,
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+}
+
+impl From<Value> for SignedIn {
+    fn from(session: Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        Self {
+            id: text(&session["user"]["id"]).parse().unwrap(),
+            access: text(&session["access_token"]),
+            refresh: text(&session["refresh_token"]),
         }
     }
 }
