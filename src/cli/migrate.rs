@@ -60,9 +60,8 @@ mod tests {
 
     #[test]
     fn a_database_is_named_without_its_password() {
-        let named = |url: &str| {
-            name_of(&Config::load(None, [], [("database_url".into(), url.into())]).unwrap())
-        };
+        let named =
+            |url: &str| name_of(&Config::load(None, [], [("database_url".into(), url.into())]).unwrap());
         assert_eq!(named("postgres://ada:secret@db.example/yard"), "PostgreSQL yard on db.example");
         assert_eq!(named("postgres:///yard?host=/run/postgresql"), "PostgreSQL yard on this machine");
         assert_eq!(named(""), "data/codeyard.db");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::server::Server;
+use super::server::{Server, Site};
 use super::{Surroundings, logs, runtime, say};
 
 /// How long threads that are still at work may take when everything else has ended.
@@ -62,7 +62,7 @@ impl Serve {
         let runtime = runtime::server()?;
         let ended = runtime.block_on(async {
             let mut server = Server::start(config).await?;
-            announce(&server)?;
+            announce(&server.site)?;
             let asked = server.until_asked().await;
             server.stop().await;
             asked
@@ -73,9 +73,9 @@ impl Serve {
 }
 
 /// Says where it is and, this once, how to sign in.
-fn announce(server: &Server) -> anyhow::Result<()> {
-    let url = server.url();
-    if let Some(admin) = &server.first_admin {
+fn announce(site: &Site) -> anyhow::Result<()> {
+    let url = site.url();
+    if let Some(admin) = &site.first_admin {
         let (email, password) = (&admin.email, admin.password.expose());
         say(&format!(
             "First start. Sign in as {email} with the password {password}\n\

@@ -1,7 +1,8 @@
 //! A server from its first moment to its last: `serve` and `demo` run the same one.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -25,14 +26,19 @@ const INTERRUPTED: i32 = 130;
 
 /// A server that answers.
 pub(super) struct Server {
-    pub(super) app: App,
-    /// Where it listens.
-    pub(super) address: SocketAddr,
-    /// How to sign in, on the very first start.
-    pub(super) first_admin: Option<FirstAdmin>,
+    pub(super) site: Arc<Site>,
     signals: Signals,
     stop: CancellationToken,
     serving: JoinHandle<io::Result<()>>,
+}
+
+/// What there is to know of a server while it runs.
+pub(super) struct Site {
+    pub(super) app: App,
+    /// Where it listens.
+    address: SocketAddr,
+    /// How to sign in, on the very first start.
+    pub(super) first_admin: Option<FirstAdmin>,
 }
 
 impl Server {
@@ -52,18 +58,7 @@ impl Server {
             let (app, stop) = (app.clone(), stop.clone());
             tokio::spawn(async move { http::serve(&app, listener, stop.cancelled_owned()).await })
         };
-        Ok(Self { app, address, first_admin, signals, stop, serving })
-    }
-
-    /// Where clients on this machine find it.
-    pub(super) fn url(&self) -> String {
-        let mut address = self.address;
-        if address.ip().is_unspecified() {
-            let loopback: std::net::IpAddr =
-                if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
-            address.set_ip(loopback);
-        }
-        format!("http://{address}")
+        Ok(Self { site: Arc::new(Site { app, address, first_admin }), signals, stop, serving })
     }
 
     /// Waits until somebody asks it to stop; an error if it stops by itself.
@@ -83,30 +78,47 @@ impl Server {
     /// Ends well: takes no more connections, lets requests and jobs finish within the grace time, tells sockets,
     /// gives back what is left. A second signal ends the process at once.
     pub(super) async fn stop(mut self) {
-        let app = self.app;
+        let app = &self.site.app;
         self.stop.cancel();
         let second = async {
             let name = self.signals.next().await;
-            tracing::warn!(signal = name, "ending at once; unfinished jobs run again when their lease is over");
+            tracing::warn!(
+                signal = name,
+                "ending at once; unfinished jobs run again when their lease is over"
+            );
             std::process::exit(INTERRUPTED);
         };
         let grace = Duration::from_secs(app.config.engine.drain_grace_seconds);
         let finish = async {
             // A client that does not take its answer must not keep us.
             let answered = async {
-                if !self.serving.is_finished() && tokio::time::timeout(grace, &mut self.serving).await.is_err() {
+                if !self.serving.is_finished()
+                    && tokio::time::timeout(grace, &mut self.serving).await.is_err()
+                {
                     tracing::warn!(requests = app.doors.in_flight(), "requests did not finish");
                     self.serving.abort();
                 }
             };
             tokio::join!(app.drain(), answered);
-            let _ = tokio::time::timeout(LAST_WORDS, sockets_closed(&app)).await;
+            let _ = tokio::time::timeout(LAST_WORDS, sockets_closed(app)).await;
             if tokio::time::timeout(CLOSING, app.store.close()).await.is_err() {
                 tracing::warn!("the database did not close in time");
             }
         };
         tokio::select! { () = finish => (), () = second => () }
         tracing::info!("stopped");
+    }
+}
+
+impl Site {
+    /// Where clients on this machine find it.
+    pub(super) fn url(&self) -> String {
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            let loopback = |v4| if v4 { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { Ipv6Addr::LOCALHOST.into() };
+            address.set_ip(loopback(address.is_ipv4()));
+        }
+        format!("http://{address}")
     }
 }
 
