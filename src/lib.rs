@@ -20,6 +20,18 @@
 //! `tests/it/tidy.rs` keeps this table true.
 
 pub mod analysis;
+pub mod app;
+pub mod auth;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod hub;
+pub mod jobs;
+pub mod kinds;
 pub mod model;
+pub mod observe;
 pub mod sandbox;
 pub mod source;
+pub mod store;
+pub mod worker;

@@ -1,7 +1,15 @@
 //! The nouns, without IO.
 
+mod caller;
+pub mod event;
 mod finding;
+mod id;
+mod job;
 mod source_file;
 
+pub use caller::{Caller, Role, Scope, Scopes};
+pub use event::{Event, NewEvent};
 pub use finding::{Category, Confidence, Finding, Fingerprints, FlowStep, Origin, Region, Severity};
+pub use id::{JobId, ProcessId, UserId};
+pub use job::{Idempotency, Job, JobWithBodies, NewJob, Priority, Status, TurnKey};
 pub use source_file::{Skipped, SourceFile};

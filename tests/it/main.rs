@@ -1,5 +1,13 @@
 //! One test binary: one link, one run.
 
+#[cfg(test)]
+mod auth;
+mod engine;
+mod http;
+#[cfg(test)]
+mod observe;
 mod rules;
 mod sandbox;
 mod source;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,131 @@
+//! Wiring: from the settings to the parts, and the parts to each other.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::auth::Auth;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::{Doors, Limits, OpenSockets, Pulse};
+use crate::hub::Hub;
+use crate::jobs::Jobs;
+use crate::kinds::{self, Env, Registry};
+use crate::observe::Metrics;
+use crate::store::{DataDirLock, Store};
+use crate::worker::{self, Worker};
+
+/// A running Codeyard. Cheap to clone; clones are the same.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// What it is made of.
+pub struct Parts {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// Time and chance.
+    pub clock: Clock,
+    /// The database.
+    pub store: Store,
+    /// Who waits for which job.
+    pub hub: Hub,
+    /// The verbs on jobs.
+    pub jobs: Jobs,
+    /// The kinds of jobs that this server knows.
+    pub registry: Registry,
+    /// What kinds may use.
+    pub env: Arc<Env>,
+    /// What runs jobs in this process.
+    pub worker: Worker,
+    /// Who may do what.
+    pub auth: Auth,
+    /// How often.
+    pub limits: Limits,
+    /// What the gate remembers.
+    pub doors: Doors,
+    /// How many sockets are open.
+    pub sockets: OpenSockets,
+    /// How the database was a moment ago.
+    pub pulse: Pulse,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+    /// When this process started.
+    pub started_at: DateTime<Utc>,
+    /// The data directory is ours.
+    _lock: Option<DataDirLock>,
+}
+
+impl App {
+    /// Opens the database, brings its schema up to date, puts the parts together and begins to run jobs.
+    pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Self> {
+        Self::start_with(config, clock, kinds::all()).await
+    }
+
+    /// As [`App::start`], with kinds of the caller's choice.
+    pub async fn start_with(config: Config, clock: Clock, registry: Registry) -> anyhow::Result<Self> {
+        let config = Arc::new(config);
+        let store = Store::open(&config)?;
+        let lock = if store.is_shared() { None } else { Some(DataDirLock::take(&config.data_dir)?) };
+        store.migrate().await?;
+        let metrics = Metrics::install()?;
+        metrics.keep_folded();
+        let auth = Auth::open(&config.auth, store.clone(), clock.clone()).await?;
+        let hub = Hub::default();
+        let jobs = Jobs::start(Arc::clone(&config), clock.clone(), store.clone(), hub.clone());
+        let env = Arc::new(Env::new(Arc::clone(&config), store.clone()));
+        let runs = worker::Parts {
+            config: Arc::clone(&config),
+            clock: clock.clone(),
+            store: store.clone(),
+            jobs: jobs.clone(),
+            registry: registry.clone(),
+            env: Arc::clone(&env),
+        };
+        Ok(Self(Arc::new(Parts {
+            limits: Limits::new(&config.limits, &clock),
+            doors: Doors::new(&config, &clock)?,
+            sockets: OpenSockets::default(),
+            pulse: Pulse::default(),
+            started_at: clock.now(),
+            worker: Worker::start(runs, host_name()).await?,
+            _lock: lock,
+            metrics,
+            auth,
+            hub,
+            jobs,
+            registry,
+            env,
+            store,
+            clock,
+            config,
+        })))
+    }
+
+    /// Ends well: jobs finish or are given back, sockets are told, and the database is closed.
+    pub async fn stop(&self) {
+        self.hub.close();
+        self.worker.drain().await;
+        self.store.close().await;
+    }
+}
+
+/// What this machine calls itself.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "unknown".to_owned() } else { name.trim().to_owned() }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("started_at", &self.started_at).finish_non_exhaustive()
+    }
+}

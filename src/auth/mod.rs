@@ -1,0 +1,86 @@
+//! Passwords, tokens, keys, tickets and roles: who is calling, and how it proves it.
+
+mod accounts;
+mod attempts;
+mod keys;
+mod known;
+mod password;
+mod secret;
+mod sessions;
+mod tickets;
+mod token;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use accounts::{FirstAdmin, NewUser, UserPatch};
+pub use attempts::network_of;
+pub use keys::{KEY_PREFIX, NewKey};
+pub use secret::Secret;
+pub use sessions::{Credentials, Registration, Session};
+
+use crate::clock::Clock;
+use crate::config;
+use crate::error::Result;
+use crate::model::Caller;
+use crate::store::Store;
+use attempts::Attempts;
+use known::Known;
+use password::Passwords;
+use token::Signer;
+
+/// Who may do what. Cheap to clone; clones are the same.
+#[derive(Clone, Debug)]
+pub struct Auth(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    store: Store,
+    clock: Clock,
+    config: config::Auth,
+    signer: Signer,
+    passwords: Passwords,
+    attempts: Attempts,
+    known: Known,
+}
+
+impl Auth {
+    /// Reads what tokens are signed with: a key file, a secret from the settings, or the one in the database, which
+    /// whoever starts first makes for all replicas.
+    pub async fn open(config: &config::Auth, store: Store, clock: Clock) -> anyhow::Result<Self> {
+        let signer = if !config.jwt_key_file.is_empty() {
+            Signer::with_key_file(Path::new(&config.jwt_key_file))?
+        } else if !config.jwt_secret.is_empty() {
+            Signer::with_secret(&Secret::new(&config.jwt_secret))?
+        } else {
+            let kept = match store.setting("jwt_secret").await? {
+                Some(kept) => kept,
+                None => store.settle("jwt_secret", Secret::random()?.expose()).await?,
+            };
+            Signer::with_secret(&Secret::new(kept))?
+        };
+        Ok(Self(Arc::new(Parts {
+            passwords: Passwords::new(config.hashing_slots),
+            attempts: Attempts::new(config.login_attempts_per_minute),
+            known: Known::default(),
+            config: config.clone(),
+            store,
+            clock,
+            signer,
+        })))
+    }
+
+    /// Who holds this access token or API key. Needs no query while the account and key were looked at lately.
+    pub async fn verify(&self, credential: &str) -> Result<Caller> {
+        if credential.starts_with(KEY_PREFIX) {
+            self.verify_key(credential).await
+        } else {
+            self.verify_token(credential).await
+        }
+    }
+
+    /// Removes tokens, tickets and keys that have expired; returns how many rows.
+    pub async fn prune(&self) -> Result<u64> {
+        Ok(self.0.store.prune_accounts(self.0.clock.now()).await?)
+    }
+}

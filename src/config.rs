@@ -1,0 +1,362 @@
+//! Settings: read once, in layers, from the embedded defaults up to the command line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use config::{File, FileFormat, Value, ValueKind};
+use serde::Deserialize;
+
+/// The commented defaults, as shipped.
+pub const DEFAULTS: &str = include_str!("../config/default.toml");
+
+/// Everything that can be set; what each field means stands in `config/default.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every setting, and a test compares the two")]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub database_url: String,
+    pub server: Server,
+    pub database: Database,
+    pub engine: Engine,
+    pub queues: BTreeMap<String, Queue>,
+    pub maintenance: Maintenance,
+    pub retention: Retention,
+    pub auth: Auth,
+    pub limits: Limits,
+    pub intake: Intake,
+    pub sandbox: Sandbox,
+    pub log: Log,
+    pub telemetry: Telemetry,
+}
+
+/// Declares a section whose fields are documented in `config/default.toml`.
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(missing_docs, reason = "config/default.toml documents every setting")]
+        pub struct $name { $(pub $field: $type),* }
+    };
+}
+
+section!(
+    /// `[server]`
+    Server {
+        listen: SocketAddr,
+        cors_origins: Vec<String>,
+        body_limit_bytes: usize,
+        upload_limit_bytes: usize,
+        request_timeout_seconds: u64,
+        max_in_flight: usize,
+        max_sockets: usize,
+        socket_idle_seconds: u64,
+        socket_ping_seconds: u64,
+        socket_messages_per_minute: u32,
+        trusted_proxies: Vec<String>,
+        behind_tls: bool,
+    }
+);
+section!(
+    /// `[database]`
+    Database {
+        max_connections: u32,
+        acquire_timeout_seconds: u64,
+        statement_timeout_seconds: u64,
+        slow_query_ms: u64,
+        sqlite_synchronous: SqliteSynchronous,
+    }
+);
+section!(
+    /// `[engine]`
+    Engine {
+        run_jobs: bool,
+        lease_seconds: u64,
+        heartbeat_seconds: u64,
+        rescue_seconds: u64,
+        poll_seconds: u64,
+        soft_timeout_seconds: u64,
+        hard_timeout_seconds: u64,
+        cancel_grace_seconds: u64,
+        drain_grace_seconds: u64,
+        max_crashes: i32,
+        ageing_seconds: u32,
+        max_queued: u64,
+        batch: usize,
+        lanes: usize,
+        max_events_per_job: u32,
+    }
+);
+section!(
+    /// `[queues.…]`
+    Queue { slots: u32, concurrency: u32, per_user: u32 }
+);
+section!(
+    /// `[maintenance]`
+    Maintenance { cleanup_minutes: u64, health_check_minutes: u64 }
+);
+section!(
+    /// `[retention]`
+    Retention { jobs_days: u32, events_days: u32, idempotency_hours: u32, batch: u32 }
+);
+section!(
+    /// `[auth]`
+    Auth {
+        jwt_secret: String,
+        jwt_key_file: String,
+        access_minutes: u32,
+        refresh_days: u32,
+        registration: bool,
+        login_attempts_per_minute: u32,
+        hashing_slots: usize,
+        ticket_seconds: u32,
+    }
+);
+section!(
+    /// `[limits]`
+    Limits { requests_per_minute: u32, builds_per_minute: u32, analyses_per_minute: u32 }
+);
+section!(
+    /// `[intake]`
+    Intake {
+        max_files: usize,
+        max_file_bytes: u64,
+        max_total_bytes: u64,
+        max_depth: usize,
+        max_archive_entries: usize,
+        max_archive_ratio: u64,
+        allow_private_addresses: bool,
+        git_timeout_seconds: u64,
+    }
+);
+section!(
+    /// `[sandbox]`
+    Sandbox { level: SandboxLevel }
+);
+section!(
+    /// `[log]`
+    Log { format: LogFormat, filter: String }
+);
+section!(
+    /// `[telemetry]`
+    Telemetry { otlp_endpoint: String }
+);
+
+/// How hard SQLite makes sure that a commit is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SqliteSynchronous {
+    /// Survives power loss.
+    Full,
+    /// Survives a crash of the process.
+    Normal,
+}
+
+/// How strongly commands are confined, at the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxLevel {
+    /// The strongest that passes its self-test.
+    Auto,
+    /// Namespaces, by bubblewrap.
+    Bubblewrap,
+    /// Landlock and seccomp.
+    Landlock,
+    /// A process with limits, and nothing else.
+    Process,
+}
+
+/// What a log line looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Text,
+    /// For machines, one object a line.
+    Json,
+}
+
+/// Why the settings cannot be used: a sentence that names the setting.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file or value that does not read, or a name that no setting has.
+    #[error("configuration: {0}")]
+    Unreadable(#[from] config::ConfigError),
+    /// A variable that looks like a setting but is none.
+    #[error("configuration: no setting is called {0} (config/default.toml lists them all)")]
+    UnknownVariable(String),
+    /// Values that read but cannot be meant.
+    #[error("configuration: {0}")]
+    Invalid(String),
+}
+
+/// Variables that start like settings but steer the command line instead.
+const NOT_SETTINGS: [&str; 5] =
+    ["CODEYARD_CONFIG", "CODEYARD_URL", "CODEYARD_TOKEN", "CODEYARD_API_KEY", "CODEYARD_LOG"];
+
+impl Config {
+    /// Layers the defaults, `file` if there is one, `variables` (name and value, as in the environment) and
+    /// `flags` (a setting's path and its value), the later the stronger.
+    pub fn load(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+        flags: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut layers = config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        if let Some(file) = file {
+            layers = layers.add_source(File::from(file).format(FileFormat::Toml));
+        }
+        let settings = setting_paths();
+        for (name, value) in variables {
+            if !name.starts_with("CODEYARD_") || NOT_SETTINGS.contains(&name.as_str()) {
+                continue;
+            }
+            let Some(path) = settings.iter().find(|path| variable_of(path) == name) else {
+                return Err(ConfigError::UnknownVariable(name));
+            };
+            layers = layers.set_override(path, typed(&value))?;
+        }
+        for (path, value) in flags {
+            layers = layers.set_override(path, typed(&value))?;
+        }
+        let config: Self = layers.build()?.try_deserialize()?;
+        config.checked()
+    }
+
+    /// The defaults, with nothing on top.
+    pub fn defaults() -> Result<Self, ConfigError> {
+        Self::load(None, [], [])
+    }
+
+    /// Whether jobs live in PostgreSQL, where other processes can share them.
+    pub fn uses_postgres(&self) -> bool {
+        self.database_url.starts_with("postgres://") || self.database_url.starts_with("postgresql://")
+    }
+
+    fn checked(self) -> Result<Self, ConfigError> {
+        let engine = &self.engine;
+        let complaints = [
+            (
+                engine.heartbeat_seconds * 2 > engine.lease_seconds,
+                "engine.lease_seconds must be at least twice engine.heartbeat_seconds",
+            ),
+            (
+                engine.soft_timeout_seconds > engine.hard_timeout_seconds,
+                "engine.soft_timeout_seconds must not be above engine.hard_timeout_seconds",
+            ),
+            (engine.batch == 0, "engine.batch must be at least 1"),
+            (engine.lanes == 0, "engine.lanes must be at least 1"),
+            (
+                engine.poll_seconds == 0 || engine.rescue_seconds == 0 || engine.heartbeat_seconds == 0,
+                "engine.poll_seconds, rescue_seconds and heartbeat_seconds must be at least 1",
+            ),
+            (self.database.max_connections < 2, "database.max_connections must be at least 2"),
+            (self.auth.hashing_slots == 0, "auth.hashing_slots must be at least 1"),
+            (
+                !self.auth.jwt_secret.is_empty() && self.auth.jwt_secret.len() < 32,
+                "auth.jwt_secret must have at least 32 bytes",
+            ),
+            (
+                !self.database_url.is_empty() && !self.uses_postgres(),
+                "database_url must start with postgres:// (leave it empty for the embedded SQLite)",
+            ),
+        ];
+        match complaints.into_iter().find(|(wrong, _)| *wrong) {
+            Some((_, complaint)) => Err(ConfigError::Invalid(complaint.to_owned())),
+            None => Ok(self),
+        }
+    }
+}
+
+impl Engine {
+    /// See `engine.lease_seconds`.
+    pub fn lease(&self) -> Duration {
+        Duration::from_secs(self.lease_seconds)
+    }
+
+    /// How much earlier one step of priority puts a job in its queue.
+    pub fn ageing(&self) -> Duration {
+        Duration::from_secs(self.ageing_seconds.into())
+    }
+}
+
+/// The dotted path of every setting, as `config/default.toml` has them.
+fn setting_paths() -> BTreeSet<String> {
+    fn walk(table: &toml::Table, prefix: &str, paths: &mut BTreeSet<String>) {
+        for (name, value) in table {
+            match value {
+                toml::Value::Table(inner) => walk(inner, &format!("{prefix}{name}."), paths),
+                _ => drop(paths.insert(format!("{prefix}{name}"))),
+            }
+        }
+    }
+    let mut paths = BTreeSet::new();
+    walk(&DEFAULTS.parse().unwrap_or_default(), "", &mut paths);
+    paths
+}
+
+/// `auth.access_minutes` → `CODEYARD_AUTH_ACCESS_MINUTES`.
+fn variable_of(path: &str) -> String {
+    format!("CODEYARD_{}", path.replace('.', "_").to_uppercase())
+}
+
+/// Text from outside as what it looks like: TOML's arrays, else a string that is converted when it is read.
+fn typed(text: &str) -> Value {
+    let list = text.starts_with('[').then(|| format!("v = {text}").parse::<toml::Table>().ok()).flatten();
+    let items = list.as_ref().and_then(|table| table.get("v")).and_then(|value| value.as_array());
+    let kind = match items {
+        Some(items) => ValueKind::Array(
+            items.iter().map(|item| Value::from(item.as_str().unwrap_or_default())).collect(),
+        ),
+        None => ValueKind::String(text.to_owned()),
+    };
+    Value::new(Some(&"the environment or a flag".to_owned()), kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::load(None, variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())), [])
+    }
+
+    #[test]
+    fn a_variable_beats_the_default_and_a_flag_beats_the_variable() {
+        let config =
+            with(&[("CODEYARD_AUTH_ACCESS_MINUTES", "5"), ("CODEYARD_QUEUES_BUILDS_SLOTS", "9")]).unwrap();
+        assert_eq!((config.auth.access_minutes, config.queues["builds"].slots), (5, 9));
+        let flags = [("auth.access_minutes".to_owned(), "7".to_owned())];
+        let both = Config::load(None, [("CODEYARD_AUTH_ACCESS_MINUTES".into(), "5".into())], flags).unwrap();
+        assert_eq!(both.auth.access_minutes, 7);
+    }
+
+    #[test]
+    fn a_list_can_come_from_a_variable() {
+        let config =
+            with(&[("CODEYARD_SERVER_CORS_ORIGINS", r#"["https://a.example", "https://b.example"]"#)]);
+        assert_eq!(config.unwrap().server.cors_origins, ["https://a.example", "https://b.example"]);
+    }
+
+    #[test]
+    fn what_no_setting_is_called_is_refused_by_name() {
+        let error = with(&[("CODEYARD_AUTH_ACESS_MINUTES", "5")]).unwrap_err().to_string();
+        assert!(error.contains("CODEYARD_AUTH_ACESS_MINUTES"), "{error}");
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("codeyard.toml");
+        std::fs::write(&file, "[auth]\nacess_minutes = 5\n").unwrap();
+        let error = Config::load(Some(&file), [], []).unwrap_err().to_string();
+        assert!(error.contains("acess_minutes"), "{error}");
+    }
+
+    #[test]
+    fn a_short_secret_and_a_lease_below_two_heartbeats_are_refused() {
+        assert!(with(&[("CODEYARD_AUTH_JWT_SECRET", "too short")]).is_err());
+        assert!(with(&[("CODEYARD_ENGINE_LEASE_SECONDS", "5")]).is_err());
+    }
+}

@@ -1,0 +1,353 @@
+//! Analyses: submit code, look at the report, list, cancel.
+
+use axum::extract::{FromRequest, Multipart, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::error::Problem;
+use super::extract::{Json, Path, Query, parse_json, read_body};
+use super::limits::Submit;
+use super::listing::ListQuery;
+use super::submit::{self, Accepted, JobError};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::jobs::NewRequest;
+use crate::kinds::analysis::{Analysis, AnalysisOptions, AnalysisSource, Answer, intake};
+use crate::kinds::{Kind, request};
+use crate::model::{Caller, Job, JobId, JobWithBodies, Status};
+use crate::source::{self, SourceFileText};
+use crate::store::Filter;
+
+const KIND: &str = Analysis::POLICY.kind;
+
+/// What to analyse: exactly one of `code`, `files`, `repository` and `project_id`. A ZIP archive is sent as
+/// `multipart/form-data` with a part `file`, and `options` as JSON in a part of that name.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AnalysisRequest {
+    /// A piece of code.
+    #[schema(example = "import os\nos.system(input())\n")]
+    pub code: Option<String>,
+    /// The language of `code`.
+    #[schema(example = "python")]
+    pub language: Option<String>,
+    /// The file name of `code`; it shows the language too.
+    pub filename: Option<String>,
+    /// Files.
+    pub files: Option<Vec<SourceFileText>>,
+    /// A git repository.
+    pub repository: Option<RepositoryRequest>,
+    /// A project of this server.
+    pub project_id: Option<String>,
+    /// What it is called in lists.
+    #[schema(max_length = 200)]
+    pub name: Option<String>,
+    /// How to analyse.
+    pub options: Option<AnalysisOptions>,
+}
+
+/// A git repository.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RepositoryRequest {
+    /// Its `https` address, without credentials.
+    #[schema(example = "https://example.org/team/project.git")]
+    pub url: String,
+    /// A branch, a tag or a commit; the default branch if there is none.
+    #[serde(rename = "ref")]
+    pub reference: Option<String>,
+}
+
+/// An archive, as a form sends it.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes the form in the OpenAPI document")]
+pub(super) struct AnalysisUpload {
+    /// The ZIP archive.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+    /// What it is called in lists.
+    name: Option<String>,
+    /// How to analyse, as JSON.
+    options: Option<AnalysisOptions>,
+}
+
+/// An analysis; once it has completed, with its report.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AnalysisView {
+    /// The analysis's id.
+    pub id: JobId,
+    /// The same id.
+    pub task_id: JobId,
+    /// What it is called in lists.
+    pub name: Option<String>,
+    /// Where it is in its life.
+    pub status: Status,
+    /// Percent.
+    pub progress: i32,
+    /// What it is at.
+    pub current_step: Option<String>,
+    /// The attempt under way or the last one, from 1; 0 before the first.
+    pub attempts: i32,
+    /// How often it may be tried.
+    pub max_attempts: i32,
+    /// When it was submitted.
+    pub created_at: DateTime<Utc>,
+    /// When its first attempt began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// When somebody asked for it to be cancelled.
+    pub cancel_requested_at: Option<DateTime<Utc>>,
+    /// Why it failed.
+    pub error: Option<JobError>,
+    /// The report's fields stand beside these.
+    #[serde(flatten)]
+    #[schema(value_type = Option<Answer>)]
+    pub report: Option<std::collections::BTreeMap<String, Box<RawValue>>>,
+}
+
+/// A page of analyses, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AnalysisList {
+    /// The analyses, without their reports.
+    pub analyses: Vec<AnalysisView>,
+    /// How many there are in all.
+    pub total: i64,
+    /// How many were asked for.
+    pub limit: u32,
+    /// How many were passed over.
+    pub offset: u32,
+    /// Where to go on, if there is more.
+    pub next_cursor: Option<String>,
+}
+
+/// Submits an analysis.
+///
+/// JSON names one source; a ZIP archive comes as `multipart/form-data`. With an `Idempotency-Key`, a second request
+/// with the same key and body gets the first one's analysis.
+#[utoipa::path(post, path = "/api/analysis/", tag = "analyses",
+    request_body(content((AnalysisRequest = "application/json"), (AnalysisUpload = "multipart/form-data"))),
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters.")),
+    security(("bearer" = []), ("api_key" = [])),
+    responses((status = 202, description = "It waits for a slot.", body = Accepted)))]
+pub(super) async fn create_analysis(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Request,
+) -> Result<(StatusCode, Json<Accepted>), Problem> {
+    let wanted = if is_form(&headers) {
+        from_form(&app, body).await?
+    } else {
+        from_json(&app, &headers, body).await?
+    };
+    check(&app, &wanted.analysis)?;
+    app.limits.submit(Submit::Analysis, caller.user)?;
+    let idempotency = submit::idempotency(&headers, &wanted.fingerprint)?;
+    let new = NewRequest { idempotency, label: wanted.name, ..request(&wanted.analysis, Some(caller.user))? };
+    let job = match wanted.archive {
+        None => app.jobs.submit(new).await?,
+        Some(bytes) => submit_with_archive(&app, new, &bytes).await?,
+    };
+    Ok(submit::accepted(&job, "analysis"))
+}
+
+/// An analysis; once it has completed, with its report.
+#[utoipa::path(get, path = "/api/analysis/{id}", tag = "analyses", params(("id" = JobId, Path)),
+    security(("bearer" = []), ("api_key" = [])),
+    responses((status = 200, description = "As it stands.", body = AnalysisView)))]
+pub(super) async fn get_analysis(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<JobId>,
+) -> Result<Json<AnalysisView>> {
+    let found = app.jobs.find(id, &caller).await?;
+    Ok(Json(view_of(submit::of_kind(found, KIND)?)))
+}
+
+/// Analyses, newest first.
+#[utoipa::path(get, path = "/api/analysis/", tag = "analyses", params(ListQuery),
+    security(("bearer" = []), ("api_key" = [])),
+    responses((status = 200, description = "A page.", body = AnalysisList)))]
+pub(super) async fn list_analyses(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<AnalysisList>> {
+    let filter = Filter { owner: caller.confined_to(), kind: Some(KIND.to_owned()), ..Filter::default() };
+    let listed = query.fetch(&app, filter).await?;
+    let bare = |job| view_of(JobWithBodies { job, payload: None, result: None });
+    Ok(Json(AnalysisList {
+        analyses: listed.jobs.into_iter().map(bare).collect(),
+        total: listed.total,
+        limit: listed.limit,
+        offset: listed.offset,
+        next_cursor: listed.next_cursor,
+    }))
+}
+
+/// Cancels an analysis, also while it runs.
+///
+/// One that runs keeps its state until its worker has let go of it.
+#[utoipa::path(delete, path = "/api/analysis/{id}", tag = "analyses", params(("id" = JobId, Path)),
+    security(("bearer" = []), ("api_key" = [])),
+    responses((status = 200, description = "It is cancelled, or will be at once.", body = AnalysisView),
+        (status = 409, description = "It has ended already.", body = super::ErrorBody)))]
+pub(super) async fn cancel_analysis(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<JobId>,
+) -> Result<Json<AnalysisView>> {
+    submit::of_kind(app.jobs.find(id, &caller).await?, KIND)?;
+    app.jobs.cancel(id, &caller).await?;
+    Ok(Json(view_of(app.jobs.find(id, &caller).await?)))
+}
+
+/// A request, understood.
+struct Wanted {
+    analysis: Analysis,
+    name: Option<String>,
+    archive: Option<bytes::Bytes>,
+    /// What makes two requests the same.
+    fingerprint: Vec<u8>,
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("multipart/form-data"))
+}
+
+async fn from_json(app: &App, headers: &HeaderMap, body: Request) -> Result<Wanted, Problem> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !kind.starts_with("application/json") {
+        return Err(Problem::unsupported_media_type(
+            "send application/json, or a ZIP as multipart/form-data",
+        ));
+    }
+    let bytes = read_body(body, app.config.server.body_limit_bytes).await?;
+    let asked: AnalysisRequest = parse_json(&bytes)?;
+    let source = source_of(&asked)?;
+    let name = asked.name.or_else(|| name_of(&source));
+    let analysis = Analysis { source, options: asked.options.unwrap_or_default() };
+    Ok(Wanted { analysis, name, archive: None, fingerprint: bytes.to_vec() })
+}
+
+fn source_of(asked: &AnalysisRequest) -> Result<AnalysisSource> {
+    let asked = asked.clone();
+    if asked.code.is_none() && (asked.language.is_some() || asked.filename.is_some()) {
+        return Err(Error::invalid("code", "is missing: `language` and `filename` are about it"));
+    }
+    let AnalysisRequest { code, language, filename, files, repository, project_id, .. } = asked;
+    let named = [code.is_some(), files.is_some(), repository.is_some(), project_id.is_some()];
+    if named.iter().filter(|named| **named).count() != 1 {
+        return Err(Error::invalid(
+            "body",
+            "must name exactly one of code, files, repository and project_id",
+        ));
+    }
+    match (code, files, repository) {
+        (Some(code), ..) => Ok(AnalysisSource::Inline { code, language, filename }),
+        (_, Some(files), _) => Ok(AnalysisSource::Files(files)),
+        (.., Some(repository)) => {
+            Ok(AnalysisSource::Repository { url: repository.url, reference: repository.reference })
+        }
+        _ => Err(Error::invalid("project_id", "no such project")),
+    }
+}
+
+fn name_of(source: &AnalysisSource) -> Option<String> {
+    match source {
+        AnalysisSource::Inline { filename, .. } => filename.clone(),
+        AnalysisSource::Repository { url, .. } => Some(url.chars().take(200).collect()),
+        AnalysisSource::Files(_) | AnalysisSource::Upload => None,
+    }
+}
+
+async fn from_form(app: &App, body: Request) -> Result<Wanted, Problem> {
+    let malformed = |error: axum::extract::multipart::MultipartError| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Error::TooLarge(error.body_text()),
+        _ => Error::Malformed(error.body_text()),
+    };
+    let form = Multipart::from_request(body, app).await;
+    let mut form = form.map_err(|refused| Error::Malformed(refused.body_text()))?;
+    let (mut archive, mut name, mut options) = (None, None, AnalysisOptions::default());
+    while let Some(part) = form.next_field().await.map_err(malformed)? {
+        let field = part.name().unwrap_or_default().to_owned();
+        match field.as_str() {
+            "file" => {
+                name = name.or_else(|| part.file_name().map(str::to_owned));
+                archive = Some(part.bytes().await.map_err(malformed)?);
+            }
+            "name" => name = Some(part.text().await.map_err(malformed)?),
+            "options" => options = parse_json(&part.bytes().await.map_err(malformed)?)?,
+            other => {
+                return Err(Error::invalid(other, "unknown field; expected file, name or options").into());
+            }
+        }
+    }
+    let archive = archive.ok_or_else(|| Error::invalid("file", "is missing: the ZIP archive"))?;
+    if !archive.starts_with(b"PK") {
+        return Err(Error::invalid("file", "is no ZIP archive").into());
+    }
+    let analysis = Analysis { source: AnalysisSource::Upload, options };
+    let mut fingerprint = serde_json::to_vec(&analysis).unwrap_or_default();
+    fingerprint.extend_from_slice(&archive);
+    Ok(Wanted { analysis, name, archive: Some(archive), fingerprint })
+}
+
+/// Refuses at the door what could only fail later.
+fn check(app: &App, analysis: &Analysis) -> Result<()> {
+    let limits = intake(&app.config.intake);
+    if let Some(source) = analysis.source.to_source() {
+        source::check(&source, &limits)
+            .map_err(|error| Error::invalid(field_of(&analysis.source), error.to_string()))?;
+    }
+    analysis.options.to_engine().map_err(|(field, why)| Error::invalid(field, why))?;
+    Ok(())
+}
+
+fn field_of(source: &AnalysisSource) -> &'static str {
+    match source {
+        AnalysisSource::Inline { .. } => "code",
+        AnalysisSource::Files(_) => "files",
+        AnalysisSource::Repository { .. } => "repository",
+        AnalysisSource::Upload => "file",
+    }
+}
+
+/// The archive is there before the job is, so that whoever claims the job finds it.
+async fn submit_with_archive(app: &App, new: NewRequest, bytes: &[u8]) -> Result<Job> {
+    let id = JobId(app.clock.new_id());
+    app.store.put_upload(id, bytes, app.clock.now()).await?;
+    let submitted = app.jobs.submit(NewRequest { id: Some(id), ..new }).await;
+    if !submitted.as_ref().is_ok_and(|job| job.id == id) {
+        // Refused, or the same request as before. What stays behind by mistake goes with the next clean-up.
+        if let Err(error) = app.store.drop_upload(id).await {
+            tracing::debug!(%error, "an archive stays until the next clean-up");
+        }
+    }
+    submitted
+}
+
+fn view_of(found: JobWithBodies) -> AnalysisView {
+    let job = found.job;
+    AnalysisView {
+        id: job.id,
+        task_id: job.id,
+        error: JobError::of(&job),
+        name: job.label,
+        status: job.status,
+        progress: job.progress,
+        current_step: job.step,
+        attempts: job.attempt,
+        max_attempts: job.max_attempts,
+        created_at: job.created_at,
+        started_at: job.started_at,
+        finished_at: job.finished_at,
+        cancel_requested_at: job.cancel_requested_at,
+        report: found.result.and_then(|result| serde_json::from_str(&result).ok()),
+    }
+}

@@ -1,0 +1,267 @@
+//! Builds: submit, look, list, cancel.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+use utoipa::ToSchema;
+
+use super::extract::{Json, Path, Query};
+use super::listing::ListQuery;
+use super::submit::{self, Accepted, JobError};
+use crate::app::App;
+use crate::error::{Error, FieldError, Result};
+use crate::jobs::NewRequest;
+use crate::model::{Caller, Job, JobId, JobWithBodies, Status};
+use crate::store::Filter;
+
+use super::limits::Submit;
+
+/// The kind of job that a build is.
+const KIND: &str = "build";
+
+/// What to build.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BuildRequest {
+    /// What the project is called: 1 to 64 of letters, digits, `-` and `_`, beginning with a letter or digit.
+    #[schema(example = "word-count", pattern = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    pub project_name: String,
+    /// What it is to do, in plain words.
+    #[schema(example = "a command line tool that counts words in files", min_length = 1, max_length = 20000)]
+    pub goal: String,
+    /// How: language, limits, and so on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub parameters: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// Everything about a build.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct BuildView {
+    /// The build's id.
+    pub task_id: JobId,
+    /// What the project is called.
+    pub project_name: String,
+    /// What it is to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub goal: Option<String>,
+    /// How.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub parameters: Option<Box<RawValue>>,
+    /// Where it is in its life.
+    pub status: Status,
+    /// Percent.
+    pub progress: i32,
+    /// What it is at.
+    pub current_step: Option<String>,
+    /// The attempt under way or the last one, from 1; 0 before the first.
+    pub attempts: i32,
+    /// How often it may be tried.
+    pub max_attempts: i32,
+    /// When it was submitted.
+    pub created_at: DateTime<Utc>,
+    /// When its first attempt began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// When somebody asked for it to be cancelled.
+    pub cancel_requested_at: Option<DateTime<Utc>>,
+    /// What came of it.
+    #[schema(value_type = Option<Object>)]
+    pub results: Option<Box<RawValue>>,
+    /// Why it failed.
+    pub error: Option<JobError>,
+    /// The files it left behind, as the results name them.
+    #[schema(value_type = Vec<Object>)]
+    pub artifacts: Box<RawValue>,
+    /// What it cost, as the results name it.
+    #[schema(value_type = Option<Object>)]
+    pub cost: Option<Box<RawValue>>,
+}
+
+/// A page of builds, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct BuildList {
+    /// The builds, without their goals and results.
+    pub builds: Vec<BuildView>,
+    /// How many there are in all.
+    pub total: i64,
+    /// How many were asked for.
+    pub limit: u32,
+    /// How many were passed over.
+    pub offset: u32,
+    /// Where to go on, if there is more.
+    pub next_cursor: Option<String>,
+}
+
+/// Submits a build.
+///
+/// With an `Idempotency-Key`, a second request with the same key and body gets the first one's build.
+#[utoipa::path(post, path = "/api/build/", tag = "builds", request_body = BuildRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters.")),
+    security(("bearer" = []), ("api_key" = [])),
+    responses((status = 202, description = "It waits for a slot.", body = Accepted)))]
+pub(super) async fn create_build(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    Json(build): Json<BuildRequest>,
+) -> Result<(StatusCode, Json<Accepted>)> {
+    check(&build)?;
+    app.limits.submit(Submit::Build, caller.user)?;
+    let policy = app.registry.policy(KIND).ok_or_else(no_model)?;
+    let payload = to_raw_value(&build).map_err(|error| Error::Internal(error.into()))?;
+    let idempotency = submit::idempotency(&headers, payload.get().as_bytes())?;
+    let label = Some(build.project_name);
+    let request = NewRequest { idempotency, label, ..NewRequest::new(policy, Some(caller.user), payload) };
+    let job = app.jobs.submit(request).await?;
+    Ok(submit::accepted(&job, "build"))
+}
+
+/// Everything about a build.
+#[utoipa::path(get, path = "/api/build/{task_id}", tag = "builds", params(("task_id" = JobId, Path)),
+    security(("bearer" = []), ("api_key" = [])),
+    responses((status = 200, description = "As it stands.", body = BuildView)))]
+pub(super) async fn get_build(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<JobId>,
+) -> Result<Json<BuildView>> {
+    let found = app.jobs.find(id, &caller).await?;
+    Ok(Json(view_of(submit::of_kind(found, KIND)?)))
+}
+
+/// Builds, newest first.
+#[utoipa::path(get, path = "/api/build/", tag = "builds", params(ListQuery),
+    security(("bearer" = []), ("api_key" = [])),
+    responses((status = 200, description = "A page.", body = BuildList)))]
+pub(super) async fn list_builds(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<BuildList>> {
+    let filter = Filter { owner: caller.confined_to(), kind: Some(KIND.to_owned()), ..Filter::default() };
+    let listed = query.fetch(&app, filter).await?;
+    let bare = |job| view_of(JobWithBodies { job, payload: None, result: None });
+    Ok(Json(BuildList {
+        builds: listed.jobs.into_iter().map(bare).collect(),
+        total: listed.total,
+        limit: listed.limit,
+        offset: listed.offset,
+        next_cursor: listed.next_cursor,
+    }))
+}
+
+/// Cancels a build, also while it runs.
+///
+/// One that runs keeps its state until its worker has let go of it.
+#[utoipa::path(delete, path = "/api/build/{task_id}", tag = "builds", params(("task_id" = JobId, Path)),
+    security(("bearer" = []), ("api_key" = [])),
+    responses((status = 200, description = "It is cancelled, or will be at once.", body = BuildView),
+        (status = 409, description = "It has ended already.", body = super::ErrorBody)))]
+pub(super) async fn cancel_build(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<JobId>,
+) -> Result<Json<BuildView>> {
+    submit::of_kind(app.jobs.find(id, &caller).await?, KIND)?;
+    app.jobs.cancel(id, &caller).await?;
+    Ok(Json(view_of(app.jobs.find(id, &caller).await?)))
+}
+
+fn check(build: &BuildRequest) -> Result<()> {
+    let mut wrong = Vec::new();
+    let mut complain = |field: &str, message: &str| {
+        wrong.push(FieldError { field: field.to_owned(), message: message.to_owned() });
+    };
+    if !is_project_name(&build.project_name) {
+        complain(
+            "project_name",
+            "must be 1 to 64 of letters, digits, - and _, beginning with a letter or digit",
+        );
+    }
+    if build.goal.trim().is_empty() || build.goal.chars().count() > 20_000 {
+        complain("goal", "must have 1 to 20000 characters, not only spaces");
+    }
+    if build.parameters.as_ref().is_some_and(|parameters| parameters.len() > 100) {
+        complain("parameters", "must have at most 100 entries");
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(Error::Invalid(wrong)) }
+}
+
+/// Whether a project may be called so.
+pub(super) fn is_project_name(name: &str) -> bool {
+    let mut letters = name.chars();
+    letters.next().is_some_and(|first| first.is_ascii_alphanumeric())
+        && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_')
+        && name.len() <= 64
+}
+
+fn no_model() -> Error {
+    Error::Unavailable {
+        code: "NO_MODEL_CONFIGURED",
+        message: "this server has nothing that can build: no model is configured".to_owned(),
+        retry_after: std::time::Duration::from_secs(300),
+    }
+}
+
+fn view_of(found: JobWithBodies) -> BuildView {
+    #[derive(Default, Deserialize)]
+    struct Asked {
+        goal: Option<String>,
+        parameters: Option<Box<RawValue>>,
+    }
+    #[derive(Default, Deserialize)]
+    struct Left {
+        #[serde(default)]
+        artifacts: Option<Box<RawValue>>,
+        #[serde(default)]
+        cost: Option<Box<RawValue>>,
+    }
+    let read = found.payload.as_deref().and_then(|payload| serde_json::from_str::<Asked>(payload).ok());
+    let asked = read.unwrap_or_default();
+    let left = found.result.as_deref().and_then(|result| serde_json::from_str::<Left>(result).ok());
+    let left = left.unwrap_or_default();
+    let job: Job = found.job;
+    BuildView {
+        task_id: job.id,
+        error: JobError::of(&job),
+        project_name: job.label.unwrap_or_default(),
+        goal: asked.goal,
+        parameters: asked.parameters,
+        status: job.status,
+        progress: job.progress,
+        current_step: job.step,
+        attempts: job.attempt,
+        max_attempts: job.max_attempts,
+        created_at: job.created_at,
+        started_at: job.started_at,
+        finished_at: job.finished_at,
+        cancel_requested_at: job.cancel_requested_at,
+        results: found.result.and_then(|result| RawValue::from_string(result).ok()),
+        artifacts: left.artifacts.unwrap_or_else(no_artifacts),
+        cost: left.cost,
+    }
+}
+
+fn no_artifacts() -> Box<RawValue> {
+    to_raw_value(&[(); 0]).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_name_is_plain_and_short() {
+        for good in ["a", "0", "word-count", "A_b-9", &"x".repeat(64)] {
+            assert!(is_project_name(good), "{good}");
+        }
+        for bad in ["", "-a", "_a", "a b", "../a", "a/b", "é", "a\0", "<b>", &"x".repeat(65)] {
+            assert!(!is_project_name(bad), "{bad}");
+        }
+    }
+}

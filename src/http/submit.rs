@@ -1,0 +1,69 @@
+//! What all doors that take jobs have in common.
+
+use axum::http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use super::extract::Json;
+use crate::error::{Error, Result};
+use crate::model::{Idempotency, Job, JobId, JobWithBodies, Status};
+
+/// A job was taken on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Accepted {
+    /// Its id.
+    pub task_id: JobId,
+    /// The same id.
+    pub job_id: JobId,
+    /// Where it is in its life.
+    pub status: Status,
+    /// For a person.
+    #[schema(example = "the build waits for a slot")]
+    pub message: String,
+    /// Where to follow it.
+    #[schema(example = "/ws/jobs/0192f0c1-2345-7abc-8def-0123456789ab")]
+    pub websocket_url: String,
+}
+
+/// Why a job failed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct JobError {
+    /// A stable name.
+    pub code: String,
+    /// For a person.
+    pub message: String,
+}
+
+impl JobError {
+    /// Of a job that failed.
+    pub(super) fn of(job: &Job) -> Option<Self> {
+        let code = job.error_code.clone()?;
+        Some(Self { code, message: job.error_message.clone().unwrap_or_default() })
+    }
+}
+
+/// The answer to a submit.
+pub(super) fn accepted(job: &Job, noun: &str) -> (StatusCode, Json<Accepted>) {
+    let message = match job.status {
+        Status::Queued => format!("the {noun} waits for a slot"),
+        status => format!("the {noun} was submitted before and is {}", status.as_str()),
+    };
+    let websocket_url = format!("/ws/jobs/{}", job.id);
+    let (task_id, job_id, status) = (job.id, job.id, job.status);
+    (StatusCode::ACCEPTED, Json(Accepted { task_id, job_id, status, message, websocket_url }))
+}
+
+/// The caller's `Idempotency-Key`, if it sent one, with a fingerprint of what it asks for.
+pub(super) fn idempotency(headers: &HeaderMap, request: &[u8]) -> Result<Option<Idempotency>> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
+    let key =
+        key.ok_or_else(|| Error::invalid("Idempotency-Key", "must have 1 to 255 visible ASCII characters"))?;
+    Ok(Some(Idempotency { key: key.to_owned(), fingerprint: hex::encode(Sha256::digest(request)) }))
+}
+
+/// A job, if it is of this kind: each door shows its own only.
+pub(super) fn of_kind(found: JobWithBodies, kind: &'static str) -> Result<JobWithBodies> {
+    if found.job.kind == kind { Ok(found) } else { Err(Error::NotFound(kind)) }
+}

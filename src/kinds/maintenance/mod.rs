@@ -1,0 +1,104 @@
+//! What the server does for itself: cleaning up what is old, and looking whether all is well.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Env, Failure, Kind, Outcome, Policy};
+use crate::store::Pruned;
+
+/// Removes what is older than `[retention]` says, in bounded batches.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cleanup {}
+
+impl Kind for Cleanup {
+    const POLICY: Policy = maintenance("cleanup");
+
+    async fn run(self, env: Arc<Env>, context: Context) -> Result<Outcome, Failure> {
+        let (retention, store) = (&env.config.retention, &env.store);
+        let now = context.clock().now();
+        let ago = |hours: u32| now - chrono::Duration::hours(hours.into());
+        let (jobs_before, events_before) = (ago(retention.jobs_days * 24), ago(retention.events_days * 24));
+        let mut pruned = Pruned::default();
+
+        context.progress(0, "jobs").await;
+        loop {
+            let gone = store.prune_jobs(jobs_before, retention.batch).await.map_err(database)?;
+            pruned.jobs += gone;
+            if gone == 0 || context.stop().is_cancelled() {
+                break;
+            }
+        }
+        context.progress(50, "events").await;
+        loop {
+            let gone = store.prune_events(events_before, retention.batch).await.map_err(database)?;
+            pruned.events += gone;
+            if gone == 0 || context.stop().is_cancelled() {
+                break;
+            }
+        }
+        context.progress(90, "keys").await;
+        pruned.others = store.prune_small(ago(retention.idempotency_hours), now).await.map_err(database)?;
+        metrics::counter!("codeyard_pruned_rows_total", "table" => "jobs").increment(pruned.jobs);
+        metrics::counter!("codeyard_pruned_rows_total", "table" => "events").increment(pruned.events);
+        metrics::counter!("codeyard_pruned_rows_total", "table" => "others").increment(pruned.others);
+        if context.stop().is_cancelled() {
+            return Err(context.stopped());
+        }
+        Outcome::done(&pruned)
+    }
+}
+
+/// Looks whether the database answers and takes writes, and whether every queue moves.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthCheck {}
+
+/// What a health check found.
+#[derive(Debug, Serialize)]
+struct Findings {
+    database_ms: u128,
+    queued: i64,
+    running: i64,
+    oldest_wait_seconds: i64,
+    processes: usize,
+}
+
+impl Kind for HealthCheck {
+    const POLICY: Policy = maintenance("health_check");
+
+    async fn run(self, env: Arc<Env>, context: Context) -> Result<Outcome, Failure> {
+        let started = Instant::now();
+        env.store.check_writable().await.map_err(database)?;
+        let database_ms = started.elapsed().as_millis();
+        let now = context.clock().now();
+        let depths = env.store.queue_depths(now).await.map_err(database)?;
+        let waits = depths.iter().filter_map(|depth| Some((now - depth.oldest_due?).num_seconds()));
+        let findings = Findings {
+            database_ms,
+            queued: depths.iter().map(|depth| depth.queued).sum(),
+            running: depths.iter().map(|depth| depth.running).sum(),
+            oldest_wait_seconds: waits.max().unwrap_or_default(),
+            processes: env.store.processes().await.map_err(database)?.len(),
+        };
+        tracing::info!(?findings, "health check");
+        Outcome::done(&findings)
+    }
+}
+
+const fn maintenance(kind: &'static str) -> Policy {
+    Policy {
+        kind,
+        queue: "maintenance",
+        max_attempts: 3,
+        prepares: false,
+        soft_timeout: Some(Duration::from_secs(600)),
+    }
+}
+
+fn database(error: sqlx::Error) -> Failure {
+    tracing::warn!(%error, "maintenance could not use the database");
+    Failure::transient("DATABASE_UNAVAILABLE", "the database did not answer")
+}

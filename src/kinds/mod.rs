@@ -1,0 +1,132 @@
+//! What a job can be: one folder each, all of them in one list.
+
+pub mod analysis;
+mod maintenance;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::sync::OnceCell;
+
+use crate::config::{Config, SandboxLevel};
+use crate::error::{Error, Result};
+use crate::jobs::NewRequest;
+pub use crate::jobs::{Context, Failure, Level, Outcome, Policy, Wait};
+use crate::model::UserId;
+use crate::sandbox::{self, Sandbox};
+use crate::store::Store;
+
+pub use analysis::Analysis;
+pub use maintenance::{Cleanup, HealthCheck};
+
+/// Every kind there is, under its name.
+pub fn all() -> Registry {
+    Registry::default().with::<Analysis>().with::<Cleanup>().with::<HealthCheck>()
+}
+
+/// What kinds may use besides their context.
+pub struct Env {
+    /// Settings.
+    pub config: Arc<Config>,
+    /// For maintenance, which is about the tables themselves.
+    pub store: Store,
+    sandbox: OnceCell<Sandbox>,
+}
+
+impl Env {
+    /// What kinds may use in a server with these settings.
+    pub fn new(config: Arc<Config>, store: Store) -> Self {
+        Self { config, store, sandbox: OnceCell::new() }
+    }
+
+    /// The sandbox, set up and tested by whoever asks first: that takes some tenths of a second.
+    pub async fn sandbox(&self) -> Result<&Sandbox, sandbox::Error> {
+        self.sandbox.get_or_try_init(|| async { Sandbox::detect(&self.sandbox_settings()?).await }).await
+    }
+
+    /// The sandbox, if it has been set up by now.
+    pub fn known_sandbox(&self) -> Option<&Sandbox> {
+        self.sandbox.get()
+    }
+
+    fn sandbox_settings(&self) -> Result<sandbox::Settings, sandbox::Error> {
+        let program =
+            std::env::current_exe().map_err(|error| sandbox::Error::NotStarted(error.to_string()))?;
+        let mut settings = sandbox::Settings::new(program);
+        settings.strongest = match self.config.sandbox.level {
+            SandboxLevel::Auto | SandboxLevel::Bubblewrap => sandbox::Level::Bubblewrap,
+            SandboxLevel::Landlock => sandbox::Level::Landlock,
+            SandboxLevel::Process => sandbox::Level::ProcessOnly,
+        };
+        Ok(settings)
+    }
+}
+
+/// A kind of job: the struct is the payload, the constant its policy, and there is one thing it does.
+pub trait Kind: Serialize + DeserializeOwned + Send + 'static {
+    /// How its jobs are treated.
+    const POLICY: Policy;
+
+    /// Runs the job once. It may run again after a crash, so it must stand being repeated.
+    fn run(self, env: Arc<Env>, context: Context) -> impl Future<Output = Result<Outcome, Failure>> + Send;
+}
+
+/// A request to run `job`, with nothing special about it.
+pub fn request<K: Kind>(job: &K, owner: Option<UserId>) -> Result<NewRequest> {
+    let payload = to_raw_value(job).map_err(|error| Error::Internal(error.into()))?;
+    Ok(NewRequest::new(K::POLICY, owner, payload))
+}
+
+/// A run under way.
+pub type Run = Pin<Box<dyn Future<Output = Result<Outcome, Failure>> + Send>>;
+
+type Start = Arc<dyn Fn(&RawValue, Arc<Env>, Context) -> Run + Send + Sync>;
+
+/// The kinds that a process can run.
+#[derive(Clone, Default)]
+pub struct Registry(BTreeMap<&'static str, (Policy, Start)>);
+
+impl Registry {
+    /// Adds a kind, in place of a former one with its name.
+    #[must_use]
+    pub fn with<K: Kind>(self) -> Self {
+        self.with_start(K::POLICY, |payload, env, context| match serde_json::from_str::<K>(payload.get()) {
+            Ok(job) => Box::pin(job.run(env, context)),
+            Err(error) => {
+                let failure = Failure::fatal("PAYLOAD_UNREADABLE", error.to_string());
+                Box::pin(std::future::ready(Err(failure)))
+            }
+        })
+    }
+
+    /// Adds a kind that is given by what starts it: how tests script theirs.
+    #[must_use]
+    pub fn with_start<F>(mut self, policy: Policy, start: F) -> Self
+    where
+        F: Fn(&RawValue, Arc<Env>, Context) -> Run + Send + Sync + 'static,
+    {
+        self.0.insert(policy.kind, (policy, Arc::new(start)));
+        self
+    }
+
+    /// How a kind's jobs are treated, if the kind is there.
+    pub fn policy(&self, kind: &str) -> Option<Policy> {
+        self.0.get(kind).map(|(policy, _)| *policy)
+    }
+
+    /// The names of all kinds.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.keys().copied()
+    }
+
+    /// Starts the run of a job. `None`: no such kind.
+    pub fn start(&self, kind: &str, payload: &RawValue, env: Arc<Env>, context: Context) -> Option<Run> {
+        let (_, start) = self.0.get(kind)?;
+        Some(start(payload, env, context))
+    }
+}

@@ -1,0 +1,30 @@
+//! The embedded database belongs to one process: a lock on the data directory says which.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+
+/// Held as long as this process has the data directory to itself; the kernel lets go of it if the process dies.
+#[derive(Debug)]
+pub struct DataDirLock(#[expect(dead_code, reason = "open is what it is for")] File);
+
+impl DataDirLock {
+    /// Takes the lock, or says who is in the way: [`io::ErrorKind::WouldBlock`] when another process has it.
+    pub fn take(data_dir: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(data_dir)?;
+        let file =
+            File::options().create(true).truncate(false).write(true).open(data_dir.join("codeyard.lock"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::Error(error)) => Err(error),
+            Err(TryLockError::WouldBlock) => Err(io::Error::new(
+                io::ErrorKind::WouldBlock,
+                format!(
+                    "another process uses the data directory {}; stop it, give this one its own (CODEYARD_DATA_DIR), \
+                     or share a PostgreSQL (CODEYARD_DATABASE_URL)",
+                    data_dir.display()
+                ),
+            )),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of `http`.
+
+mod gate;
+mod health;
