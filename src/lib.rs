@@ -25,6 +25,7 @@ pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod export;
 pub mod http;
 pub mod hub;
 pub mod jobs;

@@ -5,6 +5,7 @@ mod comparing;
 mod copies;
 mod covering;
 mod engine;
+mod exporting;
 mod fixtures;
 mod measures;
 mod packages;
