@@ -4,6 +4,7 @@ mod accounts;
 mod analyze;
 mod completions;
 mod demo;
+mod doctor;
 mod frame;
 mod logs;
 mod meter;
@@ -52,6 +53,7 @@ enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Analyze(analyze::Analyze),
+    Doctor(doctor::Doctor),
     Migrate(migrate::Migrate),
     User(accounts::User),
     Token(accounts::Token),
@@ -91,6 +93,7 @@ impl Command {
             Self::Serve(command) => command.run(around),
             Self::Demo(command) => command.run(around),
             Self::Analyze(command) => command.run(around),
+            Self::Doctor(command) => command.run(around),
             Self::Migrate(command) => command.run(around),
             Self::User(command) => command.run(around),
             Self::Token(command) => command.run(around),

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod auth;
+mod cli;
 mod http;
 mod rules;
 mod sandbox;

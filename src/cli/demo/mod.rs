@@ -198,12 +198,8 @@ fn where_next(
         writeln!(text, "\n  The administrator is {}, password {}", admin.email, admin.password.expose())?;
     }
     let data = site.app.config.data_dir.display();
-    match goes_away {
-        true => {
-            writeln!(text, "  The data is in {data}, and goes away at the end; --data-dir DIR keeps it.")?
-        }
-        false => writeln!(text, "  The data stays.")?,
-    }
+    let fate = if goes_away { "and goes away at the end; --data-dir DIR keeps it" } else { "and stays" };
+    writeln!(text, "  The data is in {data}, {fate}.")?;
     write!(text, "\nThe server keeps running; Ctrl-C ends it.")?;
     Ok(text)
 }
