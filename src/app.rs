@@ -69,6 +69,7 @@ impl App {
         let lock = if store.is_shared() { None } else { Some(DataDirLock::take(&config.data_dir)?) };
         store.migrate().await?;
         let metrics = Metrics::install()?;
+        metrics.keep_folded();
         let auth = Auth::open(&config.auth, store.clone(), clock.clone()).await?;
         let hub = Hub::default();
         let jobs = Jobs::start(Arc::clone(&config), clock.clone(), store.clone(), hub.clone());

@@ -64,8 +64,8 @@ create table job_queue (
   check ((process_id is not null) = (status in ('initializing', 'running')))
 ) without rowid;
 
--- Covers the claim: the planner must never be tempted to sort a backlog.
-create index queue_ready on job_queue (queue, rank, job_id, run_at) where status = 'queued' and turn_key is null;
+-- Covers the claim: the planner must never be tempted to sort a backlog. (SQLite counts the columns of the condition.)
+create index queue_ready on job_queue (queue, rank, job_id, run_at, status, turn_key) where status = 'queued' and turn_key is null;
 create index queue_turns on job_queue (queue, turn_key, rank, job_id, run_at) where turn_key is not null;
 create index queue_held on job_queue (process_id, queue) where process_id is not null;
 create index queue_waiting on job_queue (run_at) where status = 'waiting';

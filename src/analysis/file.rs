@@ -2,13 +2,15 @@
 
 use ast_grep_core::AstGrep;
 use ast_grep_core::tree_sitter::StrDoc;
-use ast_grep_language::SupportLang;
 
 use super::fingerprint;
 use super::languages::{Content, FileKind, Language, classify};
-use super::metrics::{self, FileMetrics, Lines, Walk};
+use super::metrics::{self, FileMetrics, Lines, Token, Walk};
 use super::parse::{NoTree, parse};
 use super::rules::{self, Compiled, Match};
+use super::secrets::{self, Searched};
+use super::suppressions::{self, Named, Suppressed, Suppression};
+use super::technologies::{self, Dependency};
 use super::{Error, Options};
 use crate::model::{Finding, Fingerprints, Origin, Region, Skipped, SourceFile};
 
@@ -18,10 +20,18 @@ pub(super) struct FileAnalysis {
     /// None for binary files.
     pub(super) metrics: Option<FileMetrics>,
     pub(super) findings: Vec<Finding>,
+    pub(super) suppressed: Vec<Suppressed>,
+    pub(super) unused_suppressions: Vec<Suppression>,
     pub(super) skipped: Vec<Skipped>,
+    pub(super) dependencies: Vec<Dependency>,
+    /// A tool that the file belongs to.
+    pub(super) tool: Option<&'static str>,
+    /// For the comparison with other files.
+    pub(super) tokens: Vec<Token>,
 }
 
-/// The user's own rules, ready for each language.
+/// The user's own rules, ready for each language; empty if there are none.
+#[derive(Default)]
 pub(super) struct CustomRules {
     by_language: Vec<Compiled>,
 }
@@ -44,7 +54,6 @@ const VENDORED: &[&str] = &[
     "site-packages",
     "dist-packages",
     ".venv",
-    "venv",
     ".tox",
     ".git",
 ];
@@ -52,6 +61,9 @@ const VENDORED: &[&str] = &[
 impl CustomRules {
     /// Compiles the rules of the options, or says what is wrong with the first bad one.
     pub(super) fn compile(options: &Options) -> Result<Self, Error> {
+        if options.rules.is_empty() {
+            return Ok(Self::default());
+        }
         let mut by_language: Vec<Compiled> = Language::ALL.iter().map(|_| Compiled::default()).collect();
         let mut ids: Vec<String> = rules::catalogue().into_iter().map(|rule| rule.id).collect();
         for (document, yaml) in options.rules.iter().enumerate() {
@@ -79,54 +91,71 @@ pub(super) fn analyze(
     stopped: &dyn Fn() -> bool,
 ) -> Result<FileAnalysis, Error> {
     let (text, unwritten) = match Content::read(&file.content) {
-        Content::Binary => return Ok(FileAnalysis::without(file, "binary")),
+        Content::Binary => return Ok(FileAnalysis::default().noting(file, "binary")),
         Content::Text(text) => (text, None),
         Content::Uncharted(text, reason) => (text, Some(reason)),
     };
     let kind = classify(&file.path, &text);
-    let language = match kind {
-        FileKind::Text(name) => return Ok(FileAnalysis::counted(file, name, &text)),
-        FileKind::Code(language) => language,
+    let (mut analysis, walk, matches) = match kind {
+        FileKind::Text(name) => (FileAnalysis::counted(file, name, &text), Walk::default(), Vec::new()),
+        FileKind::Code(language) => match unwritten.or_else(|| left_out(file, language, options)) {
+            Some(reason) => {
+                let counted = FileAnalysis::counted(file, language.name(), &text);
+                (counted.noting(file, reason), Walk::default(), Vec::new())
+            }
+            None => look(file, &text, language, custom, stopped)?,
+        },
     };
-    if let Some(reason) = unwritten.or_else(|| left_out(file, language, options)) {
-        return Ok(FileAnalysis::counted(file, language.name(), &text).noting(file, reason));
-    }
-    let code = language.entry().code(&text);
+    let searched = secrets::search(&file.path, &text, options.fingerprint_key.as_deref());
+    let comments = match kind {
+        FileKind::Code(_) if !walk.tokens.is_empty() => walk.comments.clone(),
+        _ => marked_lines(&text),
+    };
+    let findings = findings(&text, &file.path, &walk, matches, searched, options);
+    let outcome = suppressions::apply(findings, &file.path, &text, &comments, options.today);
+    analysis.findings = outcome.kept;
+    analysis.suppressed = outcome.suppressed;
+    analysis.unused_suppressions = outcome.unused;
+    analysis.tokens = walk.tokens;
+    Ok(analysis.with_manifest(file, &text))
+}
+
+/// Parses a file of code, measures it and tries the rules.
+fn look<'r>(
+    file: &SourceFile,
+    text: &str,
+    language: Language,
+    custom: &'r CustomRules,
+    stopped: &dyn Fn() -> bool,
+) -> Result<(FileAnalysis, Walk, Vec<Match<'r>>), Error> {
+    let code = language.entry().code(text);
     let tree = match parse(&code, language, stopped) {
         Ok(tree) => tree,
         Err(NoTree::Stopped) => return Err(Error::Stopped),
         Err(NoTree::TooHard) => {
-            let counted = FileAnalysis::counted(file, language.name(), &text);
-            return Ok(counted.noting(file, "not parsed: its syntax takes too long for its size"));
+            let counted = FileAnalysis::counted(file, language.name(), text);
+            let reason = "not parsed: its syntax takes too long for its size";
+            return Ok((counted.noting(file, reason), Walk::default(), Vec::new()));
         }
     };
     let walk = metrics::walk(&tree, &code, language);
-    let mut analysis = FileAnalysis::measured(file, language, &walk);
+    let analysis = FileAnalysis::measured(file, language, &walk);
     if walk.depth > DEEPEST_TREE {
-        return Ok(analysis.noting(file, "measured, but not checked against the rules: nested too deeply"));
+        let reason = "measured, but not checked against the rules: nested too deeply";
+        return Ok((analysis.noting(file, reason), walk, Vec::new()));
     }
     let doc = StrDoc { src: code.into_owned(), lang: language.entry().grammar, tree };
     let root = AstGrep::doc(doc);
-    let matches = matches(&root, file, language, options, custom, stopped)?;
-    analysis.findings = findings(&text, &file.path, &walk, matches);
-    Ok(analysis)
+    let mut sets = vec![rules::builtin(language)];
+    sets.extend(custom.by_language.get(language as usize));
+    let matches = rules::scan(&root, &file.path, &sets, stopped);
+    if stopped() { Err(Error::Stopped) } else { Ok((analysis, walk, matches)) }
 }
 
-fn matches<'r>(
-    root: &AstGrep<StrDoc<SupportLang>>,
-    file: &SourceFile,
-    language: Language,
-    options: &Options,
-    custom: &'r CustomRules,
-    stopped: &dyn Fn() -> bool,
-) -> Result<Vec<Match<'r>>, Error> {
-    let sets = [rules::builtin(language), &custom.by_language[language as usize]];
-    let mut matches = rules::scan(root, &file.path, &sets, stopped);
-    if stopped() {
-        return Err(Error::Stopped);
-    }
-    matches.retain(|m| !options.disabled_rules.contains(&m.rule.id));
-    Ok(matches)
+/// Where a suppression may stand in a text without a grammar: on any line.
+fn marked_lines(text: &str) -> Vec<std::ops::Range<usize>> {
+    let marks = text.match_indices("codeyard: ignore");
+    marks.map(|(at, _)| at..text[at..].find('\n').map_or(text.len(), |end| at + end)).collect()
 }
 
 /// Why a file of code is not analysed, if it is not.
@@ -141,11 +170,6 @@ fn left_out(file: &SourceFile, language: Language, options: &Options) -> Option<
 }
 
 impl FileAnalysis {
-    /// A file that nothing can be said about.
-    fn without(file: &SourceFile, reason: &str) -> Self {
-        Self::default().noting(file, reason)
-    }
-
     /// A file whose lines are counted and no more.
     fn counted(file: &SourceFile, language: &str, text: &str) -> Self {
         let metrics = FileMetrics {
@@ -183,35 +207,63 @@ impl FileAnalysis {
         }
     }
 
+    /// Adds what the file says about packages, if it is one of those that do.
+    fn with_manifest(mut self, file: &SourceFile, text: &str) -> Self {
+        let manifest = technologies::read(&file.path, text);
+        self.dependencies = manifest.dependencies;
+        self.tool = manifest.tool;
+        match manifest.problem {
+            Some(problem) => self.noting(file, &format!("its dependencies were not read: {problem}")),
+            None => self,
+        }
+    }
+
     fn noting(mut self, file: &SourceFile, reason: &str) -> Self {
         self.skipped.push(Skipped { path: file.path.clone(), reason: reason.to_owned() });
         self
     }
 }
 
-/// Turns matches into findings, in the order of their places.
-fn findings(text: &str, path: &str, walk: &Walk, mut matches: Vec<Match<'_>>) -> Vec<Finding> {
+/// Turns matches into findings, in the order of their places. No secret is shown in any of them.
+fn findings<'r>(
+    text: &str,
+    path: &str,
+    walk: &Walk,
+    mut matches: Vec<Match<'r>>,
+    mut searched: Searched<'r>,
+    options: &Options,
+) -> Vec<Named> {
+    matches.append(&mut searched.matches);
+    matches.retain(|m| !options.disabled_rules.contains(&m.rule.id));
     if matches.is_empty() {
         return Vec::new();
     }
     matches.sort_by(|a, b| {
         (a.range.start, a.range.end, &a.rule.id).cmp(&(b.range.start, b.range.end, &b.rule.id))
     });
-    let places = Places::new(text);
     let hashes = fingerprint::line_hashes(text);
+    let masked = searched.masked(text);
+    let text = masked.as_deref().unwrap_or(text);
+    let places = Places::new(text);
     let mut ordinals = std::collections::HashMap::new();
     let mut findings = Vec::with_capacity(matches.len());
-    for found in matches {
+    for mut found in matches {
         let region = places.region(path, &found.range);
         let symbol = walk.symbol_at(found.range.start).to_owned();
-        let tokens = walk.tokens_in(&found.range, text);
+        let tokens = found.identity.take().unwrap_or_else(|| walk.tokens_in(&found.range, text));
+        if !found.rule.id.starts_with("secret-") && searched.touches(&found.range) {
+            // What the pattern caught may be the secret; the rule's own sentence is not.
+            found.message = found.rule.message.clone();
+            found.replacement = None;
+        }
         let ordinal = ordinals.entry((found.rule.id.clone(), symbol.clone(), tokens.clone())).or_insert(0);
         let fingerprints = Fingerprints {
             primary_location_line_hash: hashes.get(region.line - 1).cloned().unwrap_or_default(),
             stable: fingerprint::stable(&found.rule.id, &symbol, &tokens, *ordinal),
         };
         *ordinal += 1;
-        findings.push(finding(found, region, symbol, fingerprints));
+        let aliases = found.rule.aliases.clone();
+        findings.push(Named { finding: finding(found, region, symbol, fingerprints), aliases });
     }
     findings
 }
@@ -221,8 +273,8 @@ fn finding(found: Match<'_>, region: Region, symbol: String, fingerprints: Finge
     Finding {
         rule: rule.id.clone(),
         category: rule.category,
-        severity: rule.severity,
-        confidence: rule.confidence,
+        severity: found.severity.unwrap_or(rule.severity),
+        confidence: found.confidence.unwrap_or(rule.confidence),
         cwe: rule.cwe.clone(),
         owasp: rule.owasp.clone(),
         message: found.message,

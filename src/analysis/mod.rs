@@ -4,6 +4,7 @@
 //! found together in the order of the paths (`report`): the same bytes give the same report on any machine,
 //! with any number of threads. Budgets count work, never time.
 
+mod duplicates;
 mod file;
 mod fingerprint;
 pub mod languages;
@@ -13,6 +14,9 @@ mod recommendations;
 mod report;
 pub mod rules;
 pub mod score;
+pub mod secrets;
+mod suppressions;
+mod technologies;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,10 +24,13 @@ use rayon::prelude::*;
 
 use crate::model::{Skipped, SourceFile};
 
+pub use duplicates::{DuplicateGroup, DuplicatePlace};
 pub use languages::Language;
 pub use recommendations::Recommendation;
 pub use report::{Report, SCHEMA_VERSION, Summary};
 pub use rules::BadRule;
+pub use suppressions::{Suppressed, Suppression};
+pub use technologies::{Dependency, Technology, TechnologyKind};
 
 /// Who watches an analysis: it is told how far it is, and asked whether to go on.
 pub trait Watch: Sync {
@@ -42,7 +49,7 @@ pub struct Unwatched;
 impl Watch for Unwatched {}
 
 /// What to analyse, and with what. The default is everything with the built-in rules.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Options {
     /// Only these languages; files in others are counted and not analysed.
     pub languages: Option<Vec<Language>>,
@@ -50,8 +57,26 @@ pub struct Options {
     pub rules: Vec<String>,
     /// Ids of rules that are not to be applied.
     pub disabled_rules: Vec<String>,
+    /// A key of this installation, with which the fingerprints of secrets are made; without it two different
+    /// secrets at the same place count as one.
+    pub fingerprint_key: Option<Vec<u8>>,
+    /// The day on which suppressions are judged to have expired or not; without it none expires.
+    pub today: Option<chrono::NaiveDate>,
     /// How many threads to use; as many as there are processors if not given.
     pub threads: Option<usize>,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the key.
+        f.debug_struct("Options")
+            .field("languages", &self.languages)
+            .field("rules", &self.rules.len())
+            .field("disabled_rules", &self.disabled_rules)
+            .field("today", &self.today)
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Options {

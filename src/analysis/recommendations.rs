@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::duplicates::DuplicateGroup;
 use super::metrics::{Metrics, round};
 use super::score::{self, COMPLEX, Score};
 use crate::model::{Finding, Severity};
@@ -32,12 +33,18 @@ pub struct Recommendation {
 /// More would not be read.
 const MOST: usize = 20;
 const FIRST_PLACES: usize = 5;
-/// Minutes for one finding, and for one function that is too complex.
+/// Minutes for one finding, for one function that is too complex, for one piece of copied code.
 const FINDING_MINUTES: usize = 10;
 const FUNCTION_MINUTES: usize = 60;
+const COPY_MINUTES: usize = 30;
 
 /// What to do, worst severity and best gain per minute first.
-pub(super) fn recommend(findings: &[&Finding], metrics: &Metrics, score: &Score) -> Vec<Recommendation> {
+pub(super) fn recommend(
+    findings: &[&Finding],
+    metrics: &Metrics,
+    duplicates: &[DuplicateGroup],
+    score: &Score,
+) -> Vec<Recommendation> {
     let mut by_rule = BTreeMap::<&str, Vec<&Finding>>::new();
     for &finding in findings {
         by_rule.entry(&finding.rule).or_default().push(finding);
@@ -49,6 +56,7 @@ pub(super) fn recommend(findings: &[&Finding], metrics: &Metrics, score: &Score)
             mend(rule, &places, gain(&rest, metrics, score))
         })
         .chain(simplify(findings, metrics, score))
+        .chain(join_copies(findings, metrics, duplicates, score))
         .collect();
     all.sort_by(|a, b| {
         let worth = |r: &Recommendation| r.gain / r.effort_minutes.max(1) as f64;
@@ -107,6 +115,32 @@ fn simplify(findings: &[&Finding], metrics: &Metrics, score: &Score) -> Option<R
         gain: gain(findings, &simpler, score),
         effort_minutes: complex.len() * FUNCTION_MINUTES,
         first: complex.iter().take(FIRST_PLACES).map(|(file, f)| place(&file.path, f.line)).collect(),
+    })
+}
+
+/// Giving copied code one place.
+fn join_copies(
+    findings: &[&Finding],
+    metrics: &Metrics,
+    duplicates: &[DuplicateGroup],
+    score: &Score,
+) -> Option<Recommendation> {
+    let largest = duplicates.first()?;
+    let mut joined = metrics.clone();
+    joined.project.duplicated_share = 0.0;
+    Some(Recommendation {
+        title: format!("Give {} pieces of copied code one place each", duplicates.len()),
+        detail: format!(
+            "The largest has {} lines in {} places; a mistake in it has to be mended in all of them.",
+            largest.lines,
+            largest.places.len()
+        ),
+        rule: None,
+        severity: Severity::Low,
+        places: duplicates.iter().map(|group| group.places.len()).sum(),
+        gain: gain(findings, &joined, score),
+        effort_minutes: duplicates.len() * COPY_MINUTES,
+        first: largest.places.iter().take(FIRST_PLACES).map(|p| place(&p.path, p.line)).collect(),
     })
 }
 

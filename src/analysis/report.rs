@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::duplicates::{self, DuplicateGroup, Duplicates, Stream};
 use super::file::FileAnalysis;
 use super::metrics::{LanguageLines, Metrics};
 use super::recommendations::{Recommendation, recommend};
 use super::score::{self, Score};
+use super::suppressions::{Suppressed, Suppression};
+use super::technologies::{self, Dependency, Technology};
 use crate::model::{Category, Confidence, Finding, Severity, Skipped};
 
 /// Grows when a field changes its meaning or goes away; new fields do not change it.
@@ -33,8 +36,18 @@ pub struct Report {
     pub code_smells: Vec<Finding>,
     /// Findings of the category `type`.
     pub type_errors: Vec<Finding>,
+    /// Findings that a comment suppresses: they count for nothing.
+    pub suppressed: Vec<Suppressed>,
+    /// Comments of ours that suppress nothing, and so should go.
+    pub unused_suppressions: Vec<Suppression>,
     /// Numbers about the project, its files and functions.
     pub metrics: Metrics,
+    /// Code that stands in several places, the most lines first.
+    pub duplicates: Vec<DuplicateGroup>,
+    /// Languages, frameworks and tools.
+    pub technologies: Vec<Technology>,
+    /// The packages that manifests and lock files name.
+    pub dependencies: Vec<Dependency>,
     /// What to do first.
     pub recommendations: Vec<Recommendation>,
     /// What was not analysed, and why.
@@ -95,16 +108,26 @@ impl Report {
 /// Puts together what the files gave, which must be in the order of their paths.
 pub(super) fn assemble(analyses: Vec<FileAnalysis>, mut skipped: Vec<Skipped>) -> Report {
     let (mut files, mut findings) = (Vec::new(), Vec::new());
+    let (mut suppressed, mut unused_suppressions) = (Vec::new(), Vec::new());
+    let duplicates = duplicates(&analyses);
+    let (mut dependencies, mut tools) = (Vec::new(), Vec::new());
     for analysis in analyses {
+        let path = analysis.metrics.as_ref().map(|metrics| metrics.path.clone());
+        tools.extend(analysis.tool.zip(path));
+        dependencies.extend(analysis.dependencies);
         files.extend(analysis.metrics);
         findings.extend(analysis.findings);
+        suppressed.extend(analysis.suppressed);
+        unused_suppressions.extend(analysis.unused_suppressions);
         skipped.extend(analysis.skipped);
     }
     skipped.sort_by(|a, b| (&a.path, &a.reason).cmp(&(&b.path, &b.reason)));
-    let metrics = Metrics::of(files);
+    let metrics = Metrics::of(files, duplicates.lines);
+    let dependencies = technologies::merge(dependencies);
+    let technologies = technologies::technologies(&metrics, tools, &dependencies);
     let all: Vec<&Finding> = findings.iter().collect();
     let score = score::rate(&all, &metrics);
-    let recommendations = recommend(&all, &metrics, &score);
+    let recommendations = recommend(&all, &metrics, &duplicates.groups, &score);
     let summary = summarize(&findings, &metrics);
     let (security_issues, rest): (Vec<_>, Vec<_>) =
         findings.into_iter().partition(|finding| finding.category == Category::Security);
@@ -119,10 +142,25 @@ pub(super) fn assemble(analyses: Vec<FileAnalysis>, mut skipped: Vec<Skipped>) -
         security_issues,
         code_smells,
         type_errors,
+        suppressed,
+        unused_suppressions,
         metrics,
+        duplicates: duplicates.groups,
+        technologies,
+        dependencies,
         recommendations,
         skipped,
     }
+}
+
+fn duplicates(analyses: &[FileAnalysis]) -> Duplicates {
+    let streams: Vec<Stream<'_>> = analyses
+        .iter()
+        .filter_map(|analysis| {
+            Some(Stream { path: &analysis.metrics.as_ref()?.path, tokens: &analysis.tokens })
+        })
+        .collect();
+    duplicates::find(&streams)
 }
 
 fn summarize(findings: &[Finding], metrics: &Metrics) -> Summary {

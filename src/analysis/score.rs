@@ -12,6 +12,7 @@
 //! | reliability | 25 | bug, type |
 //! | maintainability | 20 | smell, performance, style |
 //! | complexity | 15 | `10 · (1 - s)`, s = share of the functions' code that stands in functions whose cognitive complexity is above 15 |
+//! | duplication | 10 | `10 · (1 - 2s)`, but at least 0, s = share of the lines that stand in several places |
 //!
 //! The total is the weighted mean of the dimensions that are known, but not above the lowest cap that
 //! applies: 4 for a critical finding of high confidence, 5.5 for one of medium confidence, 7 and 8 for
@@ -34,7 +35,7 @@ pub const COMPLEX: usize = 15;
 
 const FORMULA: &str = "dimension = 10 * 2^(-penalty per 1000 lines / 40); penalty = severity (critical 40, \
     high 15, medium 5, low 1.5, info 0.2) * confidence (high 1, medium 0.7, low 0.3); complexity = 10 * (1 - \
-    share of code in functions above cognitive complexity 15); total = weighted mean of the known dimensions, \
+    share of code in functions above cognitive complexity 15); duplication = 10 * (1 - 2 * duplicated share); total = weighted mean of the known dimensions, \
     capped by the worst finding";
 
 /// How the score came about.
@@ -87,6 +88,7 @@ pub fn rate(findings: &[&Finding], metrics: &Metrics) -> Score {
             findings,
         ),
         complexity(metrics),
+        duplication(metrics),
     ];
     if size.analysed == 0 {
         for dimension in &mut dimensions {
@@ -94,18 +96,14 @@ pub fn rate(findings: &[&Finding], metrics: &Metrics) -> Score {
         }
     }
     let cap = cap(findings);
+    // Rounded down: 1 means all of it.
+    let covered = (share(size.analysed, size.analysable) * 1000.0).floor() / 1000.0;
     let limit = cap.as_ref().map_or(10.0, |cap| cap.limit);
     let total = mean(&dimensions).map(|mean| (mean.min(limit) * 10.0).round() / 10.0);
     for dimension in &mut dimensions {
         dimension.score = dimension.score.map(round);
     }
-    Score {
-        total,
-        dimensions,
-        cap,
-        covers: round(share(size.analysed, size.analysable)),
-        formula: FORMULA.into(),
-    }
+    Score { total, dimensions, cap, covers: covered, formula: FORMULA.into() }
 }
 
 /// What a finding costs.
@@ -153,7 +151,7 @@ impl Size {
         let mut penalties: Vec<f64> = counted.map(|finding| penalty(finding)).collect();
         penalties.sort_by(f64::total_cmp);
         let size = (self.analysed as f64 / 1000.0).max(SMALLEST_SIZE);
-        let density = penalties.iter().sum::<f64>() / size;
+        let density = penalties.iter().fold(0.0, |sum, penalty| sum + penalty) / size;
         Dimension {
             name: name.to_owned(),
             score: Some(10.0 * (-density / HALF).exp2()),
@@ -178,6 +176,16 @@ fn complexity(metrics: &Metrics) -> Dimension {
         score: Some(10.0 * (1.0 - share(complex, all))),
         weight: 15.0,
         detail: format!("{count} functions with a cognitive complexity above {COMPLEX}"),
+    }
+}
+
+fn duplication(metrics: &Metrics) -> Dimension {
+    let project = &metrics.project;
+    Dimension {
+        name: "duplication".to_owned(),
+        score: Some(10.0 * (1.0 - 2.0 * project.duplicated_share).max(0.0)),
+        weight: 10.0,
+        detail: format!("{} lines stand in several places", project.duplicated_lines),
     }
 }
 

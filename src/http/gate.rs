@@ -421,4 +421,49 @@ mod tests {
         assert!(Place::take(&taken, 1).is_some());
         assert_eq!(taken.load(Ordering::Relaxed), 0);
     }
+
+    /// What becomes of a request whose handler does this.
+    async fn through<F, A>(kind: Kind, settings: &[(&str, &str)], handler: F) -> (u16, serde_json::Value)
+    where
+        F: Fn() -> A + Clone + Send + 'static,
+        A: Future<Output = Response> + Send,
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let mut flags = vec![("data_dir".to_owned(), dir.path().display().to_string())];
+        flags.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let config = Config::load(None, [], flags).unwrap();
+        let app = App::start(config, Clock::seeded(1)).await.unwrap();
+        let inner = tower::service_fn(move |_: Request| {
+            let handler = handler.clone();
+            async move { Ok::<_, Infallible>(handler().await) }
+        });
+        let guarded = Gate::new(&app, kind, "/test").layer(inner);
+        let answer = guarded.oneshot(Request::default()).await.unwrap();
+        assert_eq!(app.doors.in_flight(), 0);
+        let status = answer.status().as_u16();
+        let body = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
+        app.stop().await;
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_that_requests_error_and_says_nothing_of_the_inside() {
+        let falls = || async { std::panic::resume_unwind(Box::new("the secret inside")) };
+        let (status, body) = through(Kind::Plain, &[], falls).await;
+        assert_eq!((status, &body["error"]["code"]), (500, &"INTERNAL".into()));
+        assert!(!body.to_string().contains("secret") && body["error"]["request_id"].is_string(), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_question_has_a_time_limit_and_a_stream_has_none() {
+        let slow = || async {
+            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Response::default()
+        };
+        let at_once = [("server.request_timeout_seconds", "0")];
+        let (status, body) = through(Kind::Plain, &at_once, slow).await;
+        assert_eq!((status, &body["error"]["code"]), (503, &"TIMEOUT".into()));
+        assert_eq!(through(Kind::Stream, &at_once, slow).await.0, 200);
+    }
 }

@@ -215,7 +215,8 @@ impl Gathered {
             answer(replies, taken);
         }
         core.publish(accepted.events);
-        accepted.woken.iter().for_each(|parent| core.announce_any(&parent.queue));
+        let parents = accepted.woken.iter().map(|parent| &parent.queue);
+        parents.chain(&accepted.not_waiting).for_each(|queue| core.announce_any(queue));
     }
 
     /// The batch is on disk, but its numbers were lost with the answer: subscribers must look at the log.

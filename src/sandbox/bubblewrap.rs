@@ -74,7 +74,10 @@ impl Bubblewrap {
             args.bind("--ro-bind", &home.join(name), &Path::new("/etc").join(name));
         }
         args.bind("--ro-bind", init, Path::new(INIT));
-        for path in extra.iter().chain(&command.readable) {
+        for path in extra {
+            args.bind("--ro-bind-try", path, path);
+        }
+        for path in &command.readable {
             args.bind("--ro-bind", path, path);
         }
         for path in &command.writable {

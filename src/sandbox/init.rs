@@ -1,13 +1,13 @@
 //! The program between the server and a command: it gives up all that the command must not have, and then
 //! becomes it. It runs in a process of its own with one thread, so that every step is safe to take.
-#![expect(unsafe_code, reason = "limits, sessions and signals are system calls that std does not wrap")]
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, exit};
-use std::ptr;
+use std::process::{Command, Stdio, exit};
+use std::time::{Duration, Instant};
+use std::{fs, ptr};
 
 use super::spec::{COMPLAINT, NOT_STARTED, Rlimits, Spec};
 use super::{landlock, probe, seccomp, tree};
@@ -22,8 +22,38 @@ pub fn sandbox_init(mut args: impl Iterator<Item = OsString>) -> ! {
             Err(error) => give_up(&format!("cannot read what to run: {error}")),
         },
         Some("probe") => probe::run(&mut args),
+        Some("greet") => {
+            print!("{GREETING}");
+            exit(0)
+        }
         _ => give_up("this is for the server's own use"),
     }
+}
+
+/// What an init of this version answers. The number goes up when what it is told changes.
+const GREETING: &str = "codeyard sandbox-init 1";
+
+/// How long another thread may take to start a process.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asks a program whether it is our init. Any other must not be started as one: a test binary would take the
+/// arguments for names of tests and run them, a binary put in our place by an upgrade may expect other words.
+pub(super) fn greet(program: &Path) -> Result<(), String> {
+    let ask =
+        || Command::new(program).args(["sandbox-init", "greet"]).env_clear().stdin(Stdio::null()).output();
+    let (asked, mut answer) = (Instant::now(), ask());
+    // Our copy may still be open for writing in a process that another thread is about to start.
+    while answer.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ExecutableFileBusy)
+        && asked.elapsed() < PATIENCE
+    {
+        std::thread::yield_now();
+        answer = ask();
+    }
+    let answer = answer.map_err(|error| format!("cannot start `{}`: {error}", program.display()))?;
+    if answer.stdout == GREETING.as_bytes() {
+        return Ok(());
+    }
+    Err(format!("`{}` is not this version of Codeyard: it knows no `sandbox-init`", program.display()))
 }
 
 /// Restricts this process and turns it into the command.
@@ -43,10 +73,14 @@ fn become_command(spec: &Spec) -> ! {
 }
 
 /// The order matters: what comes later needs what is taken away by what stands above it least.
+#[expect(unsafe_code, reason = "std can neither close what was inherited nor give up privileges")]
 fn restrict(spec: &Spec) -> Result<(), String> {
     // Nothing that the server held open may be inherited, whatever its flags.
     // SAFETY: closes descriptors that nobody in this process uses.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
+    // When the machine runs out of memory this is what must go, and not the server. Whether it can be said is up
+    // to the machine.
+    let _ = fs::write("/proc/self/oom_score_adj", "1000");
     std::env::set_current_dir(&spec.cwd).map_err(|error| format!("cannot enter the directory: {error}"))?;
     limit(&spec.rlimits, spec.supervise)?;
     // SAFETY: a plain setting of this process.
@@ -78,7 +112,14 @@ fn limit(limits: &Rlimits, shares_user: bool) -> Result<(), String> {
     Ok(())
 }
 
-fn set_limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
+/// The C libraries do not agree on its type.
+#[cfg(target_env = "gnu")]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type Resource = libc::c_int;
+
+#[expect(unsafe_code, reason = "std does not set limits")]
+fn set_limit(resource: Resource, value: u64) -> io::Result<()> {
     let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls get a valid resource and a valid structure.
     unsafe {
@@ -99,6 +140,7 @@ fn set_limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> 
 
 /// Starts the command as a child, and ends all that comes of it when it ends, when the server asks, and when
 /// the server is gone. Processes that leave their parent become children of this one, and no other job's.
+#[expect(unsafe_code, reason = "std does not fork")]
 fn supervise(spec: &Spec) -> ! {
     let awaited = block_signals();
     // SAFETY: plain settings of this process.
@@ -135,6 +177,7 @@ fn supervise(spec: &Spec) -> ! {
 }
 
 /// Signals are waited for, not handled: they arrive also if they come before the wait.
+#[expect(unsafe_code, reason = "std does not wait for signals")]
 fn block_signals() -> libc::sigset_t {
     // SAFETY: the set is initialised before it is used.
     unsafe {
@@ -149,6 +192,7 @@ fn block_signals() -> libc::sigset_t {
 }
 
 /// Reaps whoever has ended; the exit code of `child` if it was among them.
+#[expect(unsafe_code, reason = "std only waits for children that it started")]
 fn reap(child: libc::pid_t) -> Option<i32> {
     let mut code = None;
     loop {
@@ -168,6 +212,7 @@ fn reap(child: libc::pid_t) -> Option<i32> {
 }
 
 /// Kills until nobody is left. Whoever is orphaned by it becomes a child of this process, and is next.
+#[expect(unsafe_code, reason = "std only kills children that it started")]
 fn kill_descendants() {
     loop {
         for pid in tree::descendants(std::process::id().cast_signed()) {

@@ -27,7 +27,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use bubblewrap::Bubblewrap;
@@ -37,6 +36,7 @@ use run::Running;
 pub use self_test::{Check, Report, TierReport};
 use spawner::Spawner;
 use spec::{Filter, Paths, Rlimits, Spec};
+use workspace::Passage;
 pub use workspace::Workspace;
 
 /// How strong a sandbox is, the weakest first.
@@ -101,10 +101,12 @@ pub struct Sandbox {
     report: Report,
     settings: Settings,
     init: PathBuf,
+    /// Why the init is none, if it is none: then nothing is ever run.
+    no_init: Option<String>,
     bubblewrap: Option<Bubblewrap>,
     job_user: Option<(u32, u32)>,
     spawner: Spawner,
-    passage: TempDir,
+    passage: Passage,
 }
 
 impl Sandbox {
@@ -137,7 +139,7 @@ impl Sandbox {
     /// A sandbox at this level, whether it holds or not.
     pub fn untested(settings: &Settings, level: Level) -> Result<Self, Error> {
         let failed = |error| Error::Io("set up the sandbox", error);
-        let passage = workspace::passage(&settings.scratch).map_err(failed)?;
+        let passage = Passage::create(&settings.scratch).map_err(failed)?;
         for (name, line) in ACCOUNTS {
             let file = passage.path().join(name);
             fs::write(&file, line).map_err(failed)?;
@@ -148,6 +150,7 @@ impl Sandbox {
         Ok(Self {
             level,
             report: Report::default(),
+            no_init: init::greet(&init).err(),
             init,
             bubblewrap: find_bubblewrap(&settings.search_path),
             job_user,
@@ -194,6 +197,9 @@ impl Sandbox {
         stop: &CancellationToken,
         see: &(dyn Fn(Stream, &[u8]) + Sync),
     ) -> Result<Finished, Error> {
+        if let Some(reason) = &self.no_init {
+            return Err(Error::NotStarted(reason.clone()));
+        }
         let head = self.spec(command).encode().map_err(|error| Error::Io("prepare the command", error))?;
         let child = self.spawner.spawn(self.outer(command)?).await;
         let child = child.map_err(|error| Error::Io("start the sandbox", error))?;

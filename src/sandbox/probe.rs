@@ -1,9 +1,9 @@
 //! The attacker of the self-test: a program that runs inside and tries to do what a command must not.
-#![expect(unsafe_code, reason = "attacks are system calls, without the manners of std")]
 
 use std::ffi::OsString;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::process::parent_id;
 use std::process::exit;
 use std::time::Duration;
 use std::{fs, ptr};
@@ -19,6 +19,8 @@ pub(super) struct Target {
     pub(super) address: SocketAddr,
     /// The server's process.
     pub(super) server: i32,
+    /// The namespace in which that number means something.
+    pub(super) namespace: std::path::PathBuf,
     /// More processes than it may have.
     pub(super) processes: u32,
     /// More memory than it may have, and a larger file.
@@ -64,7 +66,8 @@ fn attack() -> ! {
         ("reaches_loopback_udp", refuse(reach_udp(target.address))),
         ("is_root", refuse(be_root())),
         ("gains_privileges", refuse(gain_privileges())),
-        ("signals_the_server", refuse(signal(target.server))),
+        ("signals_the_server", refuse(signal(&target, target.server))),
+        ("signals_its_supervisor", refuse(signal(&target, parent_id().cast_signed()))),
         ("makes_namespaces", refuse(make_namespace())),
         ("traces_processes", refuse(trace())),
         ("exceeds_memory", refuse(map(target.bytes))),
@@ -89,6 +92,7 @@ fn expect(outcome: io::Result<String>) -> (bool, String) {
     outcome.map_or_else(|error| (false, error.to_string()), |done| (true, done))
 }
 
+#[expect(unsafe_code, reason = "std does not fork")]
 fn work() -> io::Result<String> {
     fs::write("probe", "x")?;
     fs::read("probe")?;
@@ -127,7 +131,8 @@ fn read_environments(server: i32) -> io::Result<String> {
     let own = std::process::id().to_string();
     let seen = fs::read_dir("/proc").into_iter().flatten().flatten();
     let names = seen.filter_map(|entry| entry.file_name().into_string().ok());
-    for pid in names.filter(|name| *name != own).chain([server.to_string()]) {
+    // In a namespace of its own the server's number is nobody's, or ours by chance.
+    for pid in names.chain([server.to_string()]).filter(|name| *name != own) {
         if pid.parse::<u32>().is_ok() && fs::read(format!("/proc/{pid}/environ")).is_ok_and(|e| !e.is_empty())
         {
             return Ok(format!("read that of process {pid}"));
@@ -153,6 +158,7 @@ fn reach_udp(address: SocketAddr) -> io::Result<String> {
     socket.send_to(b"x", address).map(|_| "sent".to_owned())
 }
 
+#[expect(unsafe_code, reason = "std does not tell the user")]
 fn be_root() -> io::Result<String> {
     // SAFETY: plain queries.
     let (user, effective) = unsafe { (libc::getuid(), libc::geteuid()) };
@@ -162,6 +168,7 @@ fn be_root() -> io::Result<String> {
     Err(io::Error::other(format!("is user {user}")))
 }
 
+#[expect(unsafe_code, reason = "std does not ask")]
 fn gain_privileges() -> io::Result<String> {
     // SAFETY: a plain query.
     match unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) } {
@@ -170,12 +177,23 @@ fn gain_privileges() -> io::Result<String> {
     }
 }
 
-fn signal(process: i32) -> io::Result<String> {
+/// Whoever can end the server or the supervisor can outlive the run.
+#[expect(unsafe_code, reason = "std only signals children that it started")]
+fn signal(target: &Target, process: i32) -> io::Result<String> {
+    if process_namespace().is_ok_and(|own| own != target.namespace) {
+        return Err(io::Error::other("it is in another process namespace"));
+    }
     // SAFETY: signal 0 does nothing but ask whether it may be sent.
     call("may signal it", || unsafe { libc::kill(process, 0).into() })
 }
 
+/// What numbers of processes mean something.
+pub(super) fn process_namespace() -> io::Result<std::path::PathBuf> {
+    fs::read_link("/proc/self/ns/pid")
+}
+
 /// By each of the three calls that can.
+#[expect(unsafe_code, reason = "std makes no namespaces")]
 fn make_namespace() -> io::Result<String> {
     // The structure of `clone3`: flags, three pointers, the signal, and what else it asks for.
     let arguments: [u64; 11] = [libc::CLONE_NEWUSER as u64, 0, 0, 0, libc::SIGCHLD as u64, 0, 0, 0, 0, 0, 0];
@@ -205,12 +223,14 @@ fn make_namespace() -> io::Result<String> {
     Err(refused)
 }
 
+#[expect(unsafe_code, reason = "std does not trace")]
 fn trace() -> io::Result<String> {
     call("may trace", || unsafe {
         libc::ptrace(libc::PTRACE_TRACEME, 0, ptr::null_mut::<u8>(), ptr::null_mut::<u8>())
     })
 }
 
+#[expect(unsafe_code, reason = "std does not map memory")]
 fn map(bytes: u64) -> io::Result<String> {
     let length = usize::try_from(bytes).unwrap_or(usize::MAX);
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
@@ -223,6 +243,7 @@ fn map(bytes: u64) -> io::Result<String> {
     }
 }
 
+#[expect(unsafe_code, reason = "std does not ignore signals")]
 fn write_large(bytes: u64) -> io::Result<String> {
     // SAFETY: the signal would end us before we can tell.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
@@ -234,6 +255,7 @@ fn write_large(bytes: u64) -> io::Result<String> {
 }
 
 /// Starts processes that wait until they are killed, up to one more than may be.
+#[expect(unsafe_code, reason = "std does not fork")]
 fn fork_many(limit: u32) -> io::Result<String> {
     let mut children = Vec::new();
     let mut refused = None;
@@ -261,15 +283,18 @@ fn fork_many(limit: u32) -> io::Result<String> {
     refused.map_or_else(|| Ok(format!("started {}", children.len())), Err)
 }
 
-/// Leaves its session and its parent with the output still open, and waits for ever, as does its parent.
+/// Leaves its session and its parent with the output still open, says so, and waits for ever, as does its
+/// parent.
+#[expect(unsafe_code, reason = "std does not fork")]
 fn linger() -> ! {
-    // SAFETY: both processes only wait.
+    // SAFETY: the processes write a word and wait.
     unsafe {
         if libc::fork() == 0 {
             libc::setsid();
             if libc::fork() != 0 {
                 libc::_exit(0);
             }
+            libc::write(1, c"ready".as_ptr().cast(), 5);
         }
         loop {
             libc::pause();

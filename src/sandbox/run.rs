@@ -90,15 +90,19 @@ impl Running {
         Ok((code(self.child.wait().await)?, Some(because)))
     }
 
-    /// Ends the tree: bubblewrap's death is the death of its process namespace, a supervisor kills the tree.
+    /// Ends the tree. A supervisor does that itself. Bubblewrap's death is that of its namespace, once it has
+    /// made one: what it started before that is killed with it, and it is held still to start no more.
     fn signal(&self) {
         // `id` is nothing once the child was reaped, so the number is still its own.
-        if let Some(pid) = self.child.id() {
-            send(
-                pid.cast_signed(),
-                if self.level == Level::Bubblewrap { libc::SIGKILL } else { libc::SIGTERM },
-            );
+        let Some(top) = self.child.id().map(u32::cast_signed) else { return };
+        if self.level != Level::Bubblewrap {
+            return send(top, libc::SIGTERM);
         }
+        send(top, libc::SIGSTOP);
+        for pid in tree::descendants(top) {
+            send(pid, libc::SIGKILL);
+        }
+        send(top, libc::SIGKILL);
     }
 
     /// Kills until no more are seen, or more often than an honest tree needs.

@@ -77,6 +77,10 @@ const NAMESPACES: &[libc::c_int] = &[
     libc::CLONE_NEWCGROUP,
 ];
 
+/// Requests to a terminal (the C libraries do not agree on their type).
+const TIOCSTI: u64 = 0x5412;
+const TIOCLINUX: u64 = 0x541c;
+
 /// Filters the calls of this process and of all that it becomes and starts. It must hold no new privileges.
 pub(super) fn restrict(network: Network, filter: Filter) -> Result<(), String> {
     let program = program(network, filter).map_err(|error| error.to_string())?;
@@ -93,7 +97,7 @@ fn program(network: Network, filter: Filter) -> Result<BpfProgram, seccompiler::
     rules.insert(libc::SYS_clone, flags?);
     rules.insert(libc::SYS_socket, vec![other_domains(domains(network, filter))?]);
     // Typing into the terminal of whoever started the server.
-    let typing = [libc::TIOCSTI, libc::TIOCLINUX].map(|request| equal(1, request));
+    let typing = [TIOCSTI, TIOCLINUX].map(|request| equal(1, request));
     let typing: Result<Vec<SeccompRule>, seccompiler::BackendError> =
         typing.into_iter().map(|condition| SeccompRule::new(vec![condition?])).collect();
     rules.insert(libc::SYS_ioctl, typing?);
@@ -148,6 +152,6 @@ fn namespace(flag: libc::c_int) -> Result<SeccompRule, seccompiler::BackendError
     SeccompRule::new(vec![set])
 }
 
-fn equal(argument: u8, value: libc::c_ulong) -> Result<SeccompCondition, seccompiler::BackendError> {
+fn equal(argument: u8, value: u64) -> Result<SeccompCondition, seccompiler::BackendError> {
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
 }

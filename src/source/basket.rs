@@ -159,6 +159,14 @@ impl Filter {
     }
 }
 
+pub(super) fn too_large_file(limits: &Limits) -> Error {
+    Error::TooLarge {
+        what: "the code is too large for one file".to_owned(),
+        cap: format!("{} bytes", limits.max_file_bytes),
+        setting: "intake.max_file_bytes",
+    }
+}
+
 pub(super) fn too_many_files(limits: &Limits) -> Error {
     Error::TooLarge {
         what: "the source has too many files".to_owned(),

@@ -9,15 +9,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ignore::{DirEntry, Walk, WalkBuilder};
 use tokio_util::sync::CancellationToken;
 
-use super::basket::{Basket, Filter, too_many_entries};
+use super::basket::{Basket, Filter, too_large_file, too_many_entries};
 use super::{Error, Limits, Tree, path};
 use crate::model::Skipped;
 
-/// Reads the directory, honouring its `.gitignore` files. Symbolic links are never followed. Blocking.
+/// Reads the directory, honouring its `.gitignore` files, or the one file. Symbolic links are never followed.
+/// Blocking.
 pub(super) fn read(root: &Path, limits: &Limits, stop: &CancellationToken) -> Result<Tree, Error> {
     let meta = root.metadata().map_err(|error| Error::Io("open the directory", error))?;
+    if meta.is_file() {
+        return read_file(root, limits);
+    }
     if !meta.is_dir() {
-        return Err(Error::Invalid(format!("`{}` is not a directory", root.display())));
+        return Err(Error::Invalid(format!("`{}` is neither a directory nor a file", root.display())));
     }
     let mut basket = Basket::new(limits)?;
     let pruned = Arc::default();
@@ -36,6 +40,17 @@ pub(super) fn read(root: &Path, limits: &Limits, stop: &CancellationToken) -> Re
     for folder in lock(&pruned).drain(..) {
         basket.skip(&folder.path, &folder.reason);
     }
+    Ok(basket.into_tree(None))
+}
+
+/// A file that somebody names is read whatever it looks like, up to the cap.
+fn read_file(file: &Path, limits: &Limits) -> Result<Tree, Error> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut basket = Basket::new(limits)?;
+    let file = file.canonicalize().map_err(|error| Error::Io("open the file", error))?;
+    let content = content(&file, limits.max_file_bytes).map_err(|error| Error::Io("open the file", error))?;
+    let content = content.ok_or_else(|| too_large_file(limits))?;
+    basket.keep(name, content)?;
     Ok(basket.into_tree(None))
 }
 
@@ -92,6 +107,9 @@ fn take(root: &Path, entry: &DirEntry, basket: &mut Basket<'_>) -> Result<(), Er
     let exists = |other: &str| root.join(other).symlink_metadata().is_ok();
     if !basket.wants(&path, size, &exists) {
         return Ok(());
+    }
+    if path.rsplit('/').next() == Some(".gitignore") {
+        basket.skip(&path, "the files that it names are not read");
     }
     match content(entry.path(), basket.max_file_bytes()) {
         Ok(Some(content)) => basket.add(path, content)?,

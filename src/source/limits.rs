@@ -1,5 +1,7 @@
 //! How much of a source is taken in, and from where.
 
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The caps of the intake. Each stands in the configuration under `intake`, by the name of its field; an error
@@ -22,9 +24,14 @@ pub struct Limits {
     pub max_clone_bytes: u64,
     /// How long git may take.
     pub git_timeout: Duration,
+    /// Certificates (PEM) to trust instead of the system's when git fetches: those of an intranet.
+    pub git_ca_file: Option<PathBuf>,
     /// Whether repositories on private, loopback and link-local addresses, and those reached by plain `http`,
     /// are allowed: for intranets and tests.
     pub allow_private_addresses: bool,
+    /// Hosts whose addresses this server knows better than the name service does. They must be allowed all the
+    /// same.
+    pub hosts: Vec<(String, IpAddr)>,
     /// Whether code of others that lies in the tree (`node_modules`, `vendor` …) is skipped.
     pub skip_vendored: bool,
     /// Globs as in `.gitignore`: what matches is skipped.
@@ -42,7 +49,9 @@ impl Default for Limits {
             max_archive_entries: 200_000,
             max_clone_bytes: 1 << 30,
             git_timeout: Duration::from_secs(300),
+            git_ca_file: None,
             allow_private_addresses: false,
+            hosts: Vec::new(),
             skip_vendored: true,
             exclude: Vec::new(),
         }

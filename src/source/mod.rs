@@ -16,7 +16,9 @@ mod remote;
 mod repository;
 mod text;
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -51,7 +53,7 @@ pub enum Source {
         /// A branch, a tag or a commit; the default branch if there is none.
         reference: Option<String>,
     },
-    /// A directory of this machine. Trusted: never built from what a caller of the server sent.
+    /// A directory, or one file, of this machine. Trusted: never built from what a caller of the server sent.
     Directory(PathBuf),
 }
 
@@ -73,6 +75,20 @@ pub struct Tree {
     pub skipped: Vec<Skipped>,
     /// The commit, if it came from git.
     pub revision: Option<String>,
+}
+
+impl Tree {
+    /// Writes the files into an empty directory. Their paths were checked when they were taken in; nothing that
+    /// is already there is overwritten or followed. Blocking.
+    pub fn write_to(&self, folder: &Path) -> Result<(), Error> {
+        let failed = |error| Error::Io("write the source to disk", error);
+        for file in &self.files {
+            let path = folder.join(&file.path);
+            fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(failed)?;
+            File::create_new(path).and_then(|mut to| to.write_all(&file.content)).map_err(failed)?;
+        }
+        Ok(())
+    }
 }
 
 /// Takes a source in. `note` is told what is going on, in short sentences for the caller to read.

@@ -41,9 +41,7 @@ pub fn clean(raw: &str, max_depth: usize) -> Result<String, Fault> {
     if raw.contains('\\') {
         return Err(Fault::Backslash);
     }
-    let mut letters = raw.bytes();
-    let drive = letters.next().is_some_and(|b| b.is_ascii_alphabetic()) && letters.next() == Some(b':');
-    if raw.starts_with('/') || drive {
+    if raw.starts_with('/') {
         return Err(Fault::Absolute);
     }
     let parts: Vec<&str> = raw.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
@@ -57,10 +55,19 @@ pub fn clean(raw: &str, max_depth: usize) -> Result<String, Fault> {
         return Err(Fault::TooDeep);
     }
     let clean = parts.join("/");
+    if has_drive(&clean) {
+        return Err(Fault::Absolute);
+    }
     if clean.len() > 1024 || parts.iter().any(|part| part.len() > 255) {
         return Err(Fault::TooLong);
     }
     Ok(clean)
+}
+
+/// `C:` and the like: a root on some systems, also when `./` stood before it.
+fn has_drive(path: &str) -> bool {
+    let mut letters = path.bytes();
+    letters.next().is_some_and(|letter| letter.is_ascii_alphabetic()) && letters.next() == Some(b':')
 }
 
 /// A hostile path as it may stand in a report, a log or a terminal.

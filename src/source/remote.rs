@@ -45,15 +45,17 @@ impl Remote {
     /// Finds the addresses of the host, all of which must be allowed, and returns one: git is given this one
     /// and cannot ask again, or the name could mean another machine by then.
     pub(super) async fn resolve(&self, limits: &Limits) -> Result<IpAddr, Error> {
-        let addresses: Vec<IpAddr> = match (&self.host, self.literal()) {
-            (_, Some(address)) => vec![address],
-            (host, None) => lookup(&host.to_string(), self.port).await?,
+        let host = self.host.to_string();
+        let known = limits.hosts.iter().find(|(name, _)| *name == host).map(|(_, address)| *address);
+        let addresses = match self.literal().or(known) {
+            Some(address) => vec![address],
+            None => lookup(&host, self.port).await?,
         };
         for address in &addresses {
             allow(*address, limits)?;
         }
         let v4 = addresses.iter().find(|address| address.is_ipv4());
-        v4.or(addresses.first()).copied().ok_or_else(|| unknown_host(&self.host.to_string()))
+        v4.or(addresses.first()).copied().ok_or_else(|| unknown_host(&host))
     }
 
     /// The address as git gets it.

@@ -56,6 +56,9 @@ struct Git<'a> {
     folder: &'a Path,
 }
 
+/// Our copy of the certificates to trust, where git can read it.
+const CERTIFICATES: &str = "certificates.pem";
+
 /// What holds for every command. The repository's own configuration is ours too: `init` writes it.
 const SETTINGS: &[&str] = &[
     "core.hooksPath=/dev/null",
@@ -86,7 +89,14 @@ const SETTINGS: &[&str] = &[
 impl Git<'_> {
     async fn init(&self) -> Result<(), Error> {
         let made = self.run(self.command(&[], &["init", "--quiet", "--bare", "--template=", "."])).await?;
-        if made.succeeded() { Ok(()) } else { Err(failed(&made)) }
+        if !made.succeeded() {
+            return Err(failed(&made));
+        }
+        if let Some(certificates) = &self.limits.git_ca_file {
+            let copied = std::fs::copy(certificates, self.folder.join(CERTIFICATES));
+            copied.map_err(|error| Error::Io("read intake.git_ca_file", error))?;
+        }
+        Ok(())
     }
 
     /// Fetches one commit without its history. A server that redirects is asked once more, by the name with
@@ -115,6 +125,9 @@ impl Git<'_> {
             "protocol.https.allow=always".to_owned(),
             format!("http.curloptResolve={}", remote.pin(address)),
         ];
+        if self.limits.git_ca_file.is_some() {
+            settings.push(format!("http.sslCAInfo={}", self.folder.join(CERTIFICATES).display()));
+        }
         if self.limits.allow_private_addresses {
             settings.push("protocol.http.allow=always".to_owned());
         }
@@ -201,7 +214,10 @@ impl Git<'_> {
 
     /// Runs git; whoever or whatever killed it is told as what it means here.
     async fn run(&self, command: Command) -> Result<Finished, Error> {
-        let finished = self.sandbox.run(&command, self.stop).await?;
+        let mut finished = self.sandbox.run(&command, self.stop).await?;
+        // Where we work is nobody's business.
+        let folder = format!("{}/", self.folder.display());
+        finished.stderr = String::from_utf8_lossy(&finished.stderr).replace(&folder, "").into_bytes();
         match finished.killed_because {
             Some(KilledBecause::Stopped) => Err(Error::Cancelled),
             Some(KilledBecause::Wall | KilledBecause::Cpu) => Err(too_slow(self.limits)),
@@ -283,6 +299,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("not our ref", "the repository has no such branch, tag or commit"),
     ("dumb http transport", "this is not a git server that a single commit can be fetched from"),
     ("is this a git repository", "this is not a git repository"),
+    ("certificate", "the server's certificate cannot be verified (intake.git_ca_file)"),
     ("not found", "there is no such repository"),
 ];
 
@@ -318,7 +335,7 @@ fn too_slow(limits: &Limits) -> Error {
     Error::TimedOut {
         what: "fetching the repository".to_owned(),
         seconds: limits.git_timeout.as_secs(),
-        setting: "intake.git_timeout",
+        setting: "intake.git_timeout_seconds",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Takes in code that came in the request itself.
 
-use super::basket::{Basket, too_many_bytes, too_many_files};
+use super::basket::{Basket, too_large_file, too_many_bytes, too_many_files};
 use super::{Error, Limits, SourceFileText, Tree, path};
 
 /// A name for a piece of code that came without one, so that its language shows.
@@ -68,11 +68,7 @@ pub(super) fn check_inline(
 ) -> Result<(), Error> {
     name(language, filename, limits)?;
     if code.len() as u64 > limits.max_file_bytes {
-        return Err(Error::TooLarge {
-            what: "the code is too large for one file".to_owned(),
-            cap: format!("{} bytes", limits.max_file_bytes),
-            setting: "intake.max_file_bytes",
-        });
+        return Err(too_large_file(limits));
     }
     Ok(())
 }

@@ -96,6 +96,8 @@ pub struct Accepted {
     pub events: Vec<Event>,
     /// Parents that go on.
     pub woken: Vec<Woken>,
+    /// Where jobs are that wanted to wait for children that had all ended already.
+    pub not_waiting: Vec<String>,
 }
 
 impl Store {
@@ -142,6 +144,11 @@ async fn report(tx: &mut Tx, batch: &Batch<'_>, accepted: &mut Accepted) -> sqlx
     for report in going_on {
         let Some(row) = updated.get(&report.job) else { continue };
         accepted.reported.insert(report.job, row.status);
+        if row.status == Status::Queued
+            && matches!(report.ending, Some(Ending::Released { wakes_with_children: true, .. }))
+        {
+            accepted.not_waiting.push(row.queue.clone());
+        }
         let first = row.last_seq - i64::try_from(report.events.len()).unwrap_or_default() + 1;
         accepted.events.extend(
             report.events.iter().zip(first..).map(|(event, seq)| event.clone().numbered(report.job, seq)),
@@ -219,6 +226,7 @@ const COLUMNS: [(&str, Column); 12] = [
 #[derive(sqlx::FromRow)]
 struct Updated {
     job_id: JobId,
+    queue: String,
     status: Status,
     last_seq: i64,
 }
@@ -237,13 +245,14 @@ async fn update_held(tx: &mut Tx, reports: &[&Report]) -> sqlx::Result<HashMap<J
              step = coalesce(v.step, job_queue.step),
              process_id = case when v.released then null else job_queue.process_id end,
              deadline_at = case when v.released then null else job_queue.deadline_at end,
-             run_at = coalesce(v.run_at, job_queue.run_at),
+             run_at = case when v.wakes and job_queue.children_left <= 0 then job_queue.run_at
+                           else coalesce(v.run_at, job_queue.run_at) end,
              rank = job_queue.rank + v.rank_shift,
              attempt = job_queue.attempt + v.attempt_change,
              wakes_with_children = v.wakes and job_queue.children_left > 0
          from {} where job_queue.job_id = v.job_id and job_queue.fence = v.fence and job_queue.process_id = v.process_id
              and job_queue.status in ('initializing', 'running')
-         returning job_queue.job_id, job_queue.status, job_queue.last_seq",
+         returning job_queue.job_id, job_queue.queue, job_queue.status, job_queue.last_seq",
         rows(tx.is_sqlite(), &COLUMNS)
     );
     let list = parameter(&list)?;

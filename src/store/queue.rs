@@ -304,3 +304,29 @@ async fn start_rates(tx: &mut Tx, picked: &[Picked], now: DateTime<Utc>) -> sqlx
     }
     Ok(())
 }
+
+/// How the database would go about it: for the tests that keep plans from going bad.
+impl Store {
+    /// The plan of [`Store::claim`], as the database words it.
+    pub async fn explain_claim(&self, claim: Claim<'_>) -> sqlx::Result<String> {
+        match &self.write {
+            Db::Postgres(pool) => {
+                let sql = format!("explain {PICK} for update skip locked");
+                let query = sqlx::query_scalar::<_, String>(AssertSqlSafe(sql));
+                let query = query.bind(claim.queue).bind(i64::from(claim.limit)).bind(claim.now);
+                Ok(query.bind(claim.highest_rank).fetch_all(pool).await?.join("\n"))
+            }
+            Db::Sqlite(pool) => {
+                let sql = format!("explain query plan update job_queue set {TAKE} where job_id in ({PICK})");
+                let query = bound!(sqlx::query_as::<_, (i64, i64, i64, String)>(AssertSqlSafe(sql)), claim);
+                let rows = query.fetch_all(pool).await?;
+                Ok(rows.into_iter().map(|(.., detail)| detail).collect::<Vec<_>>().join("\n"))
+            }
+        }
+    }
+
+    /// Lets the database count what is in its tables.
+    pub async fn analyze(&self) -> sqlx::Result<()> {
+        with_db!(&self.write, pool => sqlx::query::<DB>("analyze").execute(pool).await.map(drop))
+    }
+}

@@ -3,7 +3,10 @@
 #[cfg(test)]
 mod auth;
 mod cli;
+mod engine;
 mod http;
+#[cfg(test)]
+mod observe;
 mod rules;
 mod sandbox;
 mod source;

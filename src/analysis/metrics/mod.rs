@@ -39,6 +39,10 @@ pub struct ProjectMetrics {
     pub mean_cyclomatic: f64,
     /// The deepest nesting of control structures.
     pub max_nesting: usize,
+    /// Lines that stand somewhere else too.
+    pub duplicated_lines: usize,
+    /// Them as a share of the analysed lines of code, from 0 to 1.
+    pub duplicated_share: f64,
     /// Mean of the files' maintainability indices, weighted by their lines of code; none without code.
     pub maintainability_index: Option<f64>,
 }
@@ -153,7 +157,7 @@ impl Lines {
 
 impl Metrics {
     /// Sums up files, which must be in order of their paths.
-    pub fn of(files: Vec<FileMetrics>) -> Self {
+    pub fn of(files: Vec<FileMetrics>, duplicated_lines: usize) -> Self {
         let mut project = ProjectMetrics { files: files.len(), ..ProjectMetrics::default() };
         let (mut weighted, mut weight, mut function_cyclomatic) = (0.0, 0.0, 0_usize);
         let mut analysed = Lines::default();
@@ -170,6 +174,8 @@ impl Metrics {
                 analysed.add(file.lines);
             }
         }
+        project.duplicated_lines = duplicated_lines;
+        project.duplicated_share = round(share(duplicated_lines, analysed.physical).min(1.0));
         project.comment_share = share(analysed.comment, analysed.code + analysed.comment);
         project.mean_cyclomatic = round(share(function_cyclomatic, project.functions));
         project.maintainability_index = (weight > 0.0).then(|| round(weighted / weight));

@@ -68,6 +68,8 @@ struct Document {
     example: String,
     #[serde(default)]
     references: Vec<String>,
+    #[serde(default)]
+    aliases: Vec<String>,
     note: Option<String>,
     url: Option<String>,
     fix: Option<String>,
@@ -191,6 +193,7 @@ fn read_document(yaml: &str, offset: usize, builtin: bool) -> Result<Option<Defi
         instead: document.instead,
         example: document.example,
         references: document.references.into_iter().chain(document.url).collect(),
+        aliases: document.aliases,
         fix: document.fix,
         builtin,
         files,

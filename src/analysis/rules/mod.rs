@@ -10,6 +10,7 @@ use ast_grep_config::RuleCore;
 use globset::GlobSet;
 
 use super::languages::Language;
+use super::secrets;
 use crate::model::{Category, Confidence, Severity};
 
 pub use list::BUILTIN;
@@ -43,6 +44,8 @@ pub struct Rule {
     pub example: String,
     /// Where to read more.
     pub references: Vec<String>,
+    /// What other tools call it, so that their suppression marks count.
+    pub aliases: Vec<String>,
     /// A template for code that certainly mends it.
     pub fix: Option<String>,
     /// Whether it comes with Codeyard.
@@ -89,14 +92,10 @@ impl Compiled {
     }
 }
 
-/// The catalogue: every built-in rule, in the order of the list.
+/// The catalogue: every built-in rule, in the order of the list, and then the formats of secrets.
 pub fn catalogue() -> Vec<Rule> {
-    BUILTIN
-        .iter()
-        .filter_map(|(_, document)| read(document, true).ok())
-        .flatten()
-        .map(|definition| definition.rule)
-        .collect()
+    let patterns = BUILTIN.iter().filter_map(|(_, document)| read(document, true).ok()).flatten();
+    patterns.map(|definition| definition.rule).chain(secrets::rules().iter().cloned()).collect()
 }
 
 /// The built-in rules of a language, compiled on first use. The tests see to it that every one compiles.

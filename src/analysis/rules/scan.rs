@@ -8,6 +8,7 @@ use ast_grep_core::{AstGrep, NodeMatch};
 use ast_grep_language::SupportLang;
 
 use super::{Compiled, Rule};
+use crate::model::{Confidence, Severity};
 
 /// A rule and the place it matched.
 pub struct Match<'r> {
@@ -19,6 +20,12 @@ pub struct Match<'r> {
     pub message: String,
     /// The code that may stand there instead.
     pub replacement: Option<String>,
+    /// What makes it the same finding in another run, where the matched tokens must not.
+    pub identity: Option<String>,
+    /// How bad it is here, where that differs from the rule.
+    pub severity: Option<Severity>,
+    /// How sure it is here, where that differs from the rule.
+    pub confidence: Option<Confidence>,
 }
 
 /// Nodes between two looks at whether to stop.
@@ -62,6 +69,9 @@ fn of<'r>(rule: &'r Rule, found: &NodeMatch<'_, StrDoc<SupportLang>>) -> Match<'
         range: found.range(),
         message: fill(&rule.message, found, Some(LONGEST_NAME)),
         replacement: rule.fix.as_ref().map(|fix| fill(fix, found, None)),
+        identity: None,
+        severity: None,
+        confidence: None,
     }
 }
 

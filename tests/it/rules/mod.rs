@@ -1,1 +1,24 @@
-//! Tests of `rules`.
+//! The rules against their fixtures, and the engine around them.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod copies;
+mod engine;
+mod fixtures;
+mod measures;
+mod packages;
+mod scoring;
+mod secrets;
+mod suppressing;
+
+use codeyard::analysis::{Options, Report, Unwatched, analyze};
+use codeyard::model::SourceFile;
+
+/// A file with this text.
+fn file(path: &str, text: impl AsRef<[u8]>) -> SourceFile {
+    SourceFile { path: path.to_owned(), content: text.as_ref().to_vec() }
+}
+
+/// The report on these files with the built-in rules.
+fn report(files: &[SourceFile]) -> Report {
+    analyze(files, Vec::new(), &Options::default(), &Unwatched).unwrap()
+}

@@ -1,5 +1,7 @@
 //! What a command tries that it must not.
 
+use std::os::unix::fs::PermissionsExt;
+
 use codeyard::sandbox::{Command, Level, Sandbox, Settings, TierReport};
 
 use super::{at, levels, run, script, settings, text};
@@ -13,7 +15,7 @@ async fn every_attack_fails_at_both_strong_levels() {
     for level in levels().into_iter().filter(|level| *level > Level::ProcessOnly) {
         let report = at(level).self_test().await;
         assert!(report.holds, "{level:?}: {report:#?}");
-        assert_eq!(report.checks.len(), 18, "{report:#?}");
+        assert_eq!(report.checks.len(), 19, "{report:#?}");
     }
 }
 
@@ -58,10 +60,31 @@ async fn without_bubblewrap_the_next_level_is_taken() {
     assert!(sandbox.report().notes.iter().any(|note| note.contains("install it")));
 }
 
+/// As in a container that may not make namespaces.
+#[tokio::test]
+async fn where_bubblewrap_cannot_work_the_report_says_why_and_the_next_level_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let fake = folder.path().join("bwrap");
+    std::fs::write(&fake, "#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2; exit 1\n")
+        .unwrap();
+    std::fs::set_permissions(&fake, PermissionsExt::from_mode(0o755)).unwrap();
+    let search_path = format!("{}:/usr/local/bin:/usr/bin:/bin", folder.path().display());
+    let sandbox = Sandbox::detect(&Settings { search_path, ..settings() }).await.unwrap();
+    assert_eq!(sandbox.level(), Level::Landlock, "{:#?}", sandbox.report());
+    let first = &sandbox.report().tiers[0];
+    assert_eq!((first.level, first.holds), (Level::Bubblewrap, false));
+    assert!(first.checks[0].detail.contains("No permissions"), "{first:#?}");
+}
+
 #[tokio::test]
 async fn the_servers_environment_is_out_of_reach() {
     let own = std::fs::read("/proc/self/environ").unwrap();
-    let secrets: Vec<&[u8]> = own.split(|byte| *byte == 0).filter(|line| line.len() > 8).collect();
+    // Of these the command has its own, which may be the same.
+    let given =
+        |line: &&[u8]| [&b"PATH="[..], b"HOME=", b"TMPDIR=", b"LANG="].iter().any(|n| line.starts_with(n));
+    let lines = own.split(|byte| *byte == 0).filter(|line| line.len() > 8);
+    let secrets: Vec<&[u8]> = lines.filter(|line| !given(line)).collect();
     assert!(!secrets.is_empty());
     for level in levels().into_iter().filter(|level| *level > Level::ProcessOnly) {
         let sandbox = at(level);
@@ -71,8 +94,7 @@ async fn the_servers_environment_is_out_of_reach() {
         assert!(finished.stdout.ends_with(b"tried\n"));
         for secret in &secrets {
             let leaked = finished.stdout.windows(secret.len()).any(|window| window == *secret);
-            // What both were given may be equal, as the language is.
-            assert!(!leaked || secret.starts_with(b"LANG="), "{level:?}: {}", text(secret));
+            assert!(!leaked, "{level:?}: {}", text(secret));
         }
     }
 }
@@ -81,7 +103,7 @@ async fn the_servers_environment_is_out_of_reach() {
 async fn the_servers_files_are_out_of_reach() {
     let secret = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(secret.path(), "password").unwrap();
-    std::fs::set_permissions(secret.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(secret.path(), PermissionsExt::from_mode(0o644)).unwrap();
     let path = secret.path().to_str().unwrap();
     for level in levels() {
         let sandbox = at(level);
@@ -118,4 +140,36 @@ async fn one_workspace_is_out_of_reach_of_another() {
         command.readable.push(one.path().to_owned());
         assert_eq!(run(&sandbox, &command).await.unwrap().stdout, b"x", "{level:?}");
     }
+}
+
+/// A root server may lie where only root can go: in its home, say. Its commands run as another user.
+#[tokio::test]
+async fn a_server_in_a_closed_folder_starts_its_commands_all_the_same() {
+    let closed = tempfile::tempdir().unwrap();
+    let init = closed.path().join("codeyard");
+    std::fs::copy(settings().init, &init).unwrap();
+    for level in levels() {
+        let sandbox = Sandbox::untested(&Settings { init: init.clone(), ..settings() }, level).unwrap();
+        let workspace = sandbox.workspace().unwrap();
+        let finished = run(&sandbox, &Command::new("true", workspace.path())).await.unwrap();
+        assert!(finished.succeeded(), "{level:?}: {finished:?}");
+    }
+}
+
+/// This test binary, for one, which would run tests by those names.
+#[tokio::test]
+async fn a_program_that_is_not_ours_is_never_started_as_the_init() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other");
+    let started = folder.path().join("started");
+    let script = format!("#!/bin/sh\n[ \"$2\" = greet ] || touch {}\n", started.display());
+    std::fs::write(&other, script).unwrap();
+    std::fs::set_permissions(&other, PermissionsExt::from_mode(0o755)).unwrap();
+    let sandbox = Sandbox::detect(&Settings::new(other)).await.unwrap();
+    assert_eq!(sandbox.level(), Level::ProcessOnly);
+    assert!(sandbox.report().tiers.iter().all(|tier| !tier.holds), "{:#?}", sandbox.report());
+    let command = Command::new("true", folder.path());
+    let error = run(&sandbox, &command).await.unwrap_err();
+    assert!(error.to_string().contains("knows no `sandbox-init`"), "{error}");
+    assert!(!started.exists());
 }

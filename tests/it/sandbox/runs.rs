@@ -152,3 +152,20 @@ print('fine')";
         }
     }
 }
+
+#[tokio::test]
+async fn many_commands_run_at_once_and_keep_their_words_apart() {
+    for level in levels() {
+        let sandbox = at(level);
+        let runs = (0..40).map(|number| {
+            let sandbox = &sandbox;
+            async move {
+                let workspace = sandbox.workspace().unwrap();
+                let command = script("echo $0; cat", workspace.path()).args([number.to_string()]).stdin("in");
+                let finished = run(sandbox, &command).await.unwrap();
+                assert_eq!(text(&finished.stdout), format!("{number}\nin"), "{level:?}: {finished:?}");
+            }
+        });
+        futures::future::join_all(runs).await;
+    }
+}

@@ -131,6 +131,16 @@ async fn nothing_is_left_of_a_server_that_is_killed() {
     for level in levels() {
         gone(&sandbox, level, &scratch.path().join(format!("{level:?}/pipe"))).await;
     }
+    let left = || {
+        let names = std::fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_str().unwrap().starts_with("codeyard-sandbox-")).count()
+    };
+    assert_eq!(left(), levels().len());
+    let next = Settings { scratch: scratch.path().into(), ..settings() };
+    let (one, _two) = [(); 2].map(|()| Sandbox::untested(&next, Level::ProcessOnly).unwrap()).into();
+    assert_eq!(left(), 2, "what the dead left is cleared away, and what the living use is not");
+    drop(one);
+    assert_eq!(left(), 1);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Cursor, Write};
 
 use codeyard::source::{Error, Limits, Source, Tree};
+use proptest::prelude::*;
 use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 use zip::ZipWriter;
@@ -187,4 +188,23 @@ async fn a_stopped_intake_stops() {
     let source = Source::Archive(file.path().into());
     let answer = codeyard::source::take_in(source, &Limits::default(), &sandbox, &stop, &|_| ()).await;
     assert!(matches!(answer, Err(Error::Cancelled)), "{answer:?}");
+}
+
+proptest! {
+    /// A damaged archive is refused or read in part; it never breaks the reader or gets around the caps.
+    #[test]
+    fn damage_is_survived(changes in proptest::collection::vec((0usize..400, any::<u8>()), 1..8), cut in 0usize..400) {
+        let mut bytes = zip(&[("a.py", b"print(1)\n"), ("b/c.txt", &[b'x'; 5000]), ("d", b"")]);
+        let length = bytes.len();
+        for (at, value) in changes {
+            bytes[at % length] = value;
+        }
+        bytes.truncate(if cut < 200 { length } else { cut % length });
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let limits = Limits { max_total_bytes: 6_000, ..Limits::default() };
+        match runtime.block_on(unpack(&bytes, &limits)) {
+            Ok(tree) => prop_assert!(tree.files.iter().map(|file| file.content.len()).sum::<usize>() <= 6_000),
+            Err(error) => prop_assert!(error.is_callers_fault(), "{error:?}"),
+        }
+    }
 }

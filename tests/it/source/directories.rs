@@ -34,6 +34,7 @@ async fn a_directory_is_read_as_its_gitignore_says() {
     ]);
     let tree = take(Source::Directory(root.path().into()), &Limits::default()).await.unwrap();
     assert_eq!(paths(&tree), [".github/workflows/ci.yml", ".gitignore", "src/main.py"]);
+    assert_eq!(skipped(&tree), [(".gitignore", "the files that it names are not read")]);
 }
 
 #[tokio::test]
@@ -114,8 +115,29 @@ async fn the_caps_hold() {
 }
 
 #[tokio::test]
-async fn what_is_no_directory_says_so() {
-    let root = tree(&[("a", "")]);
-    let error = take(Source::Directory(root.path().join("a")), &Limits::default()).await.unwrap_err();
+async fn one_file_can_be_named_and_what_is_neither_says_so() {
+    let root = tree(&[("vendor/a.min.js", "var a;")]);
+    let file = root.path().join("vendor/a.min.js");
+    let tree = take(Source::Directory(file.clone()), &Limits::default()).await.unwrap();
+    assert_eq!(paths(&tree), ["a.min.js"]);
+    let small = Limits { max_file_bytes: 5, ..Limits::default() };
+    let error = take(Source::Directory(file), &small).await.unwrap_err();
+    assert!(error.to_string().contains("intake.max_file_bytes"), "{error}");
+    let error = take(Source::Directory("/dev/null".into()), &Limits::default()).await.unwrap_err();
     assert!(matches!(error, Error::Invalid(_)), "{error}");
+}
+
+#[tokio::test]
+async fn what_was_taken_in_can_be_written_out_again_but_never_over_something() {
+    let root = tree(&[("a/b/c.py", "x"), ("d.py", "y")]);
+    let taken = take(Source::Directory(root.path().into()), &Limits::default()).await.unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    taken.write_to(copy.path()).unwrap();
+    let again = take(Source::Directory(copy.path().into()), &Limits::default()).await.unwrap();
+    assert_eq!(again, taken);
+    let target = tree(&[("outside", "untouched")]);
+    let trap = tempfile::tempdir().unwrap();
+    symlink(target.path().join("outside"), trap.path().join("d.py")).unwrap();
+    assert!(taken.write_to(trap.path()).is_err());
+    assert_eq!(fs::read_to_string(target.path().join("outside")).unwrap(), "untouched");
 }

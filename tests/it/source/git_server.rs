@@ -1,5 +1,6 @@
 //! A git server on this machine: git's own `http-backend` behind a few lines of CGI, and what a hostile one does.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -9,9 +10,16 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// How a server answers.
 #[derive(Clone, Debug)]
@@ -46,11 +54,31 @@ pub(super) struct GitServer {
 
 impl GitServer {
     pub(super) async fn start(manner: Manner) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        Self::with(manner, port, listener)
+    }
+
+    /// The same behind TLS, for the host `git.example.test`; also the certificate to trust.
+    pub(super) async fn start_tls(manner: Manner) -> (Self, PathBuf) {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = tcp.local_addr().unwrap().port();
+        let certificates = tempfile::tempdir().unwrap();
+        let listener = TlsListener { tcp, acceptor: acceptor(certificates.path()) };
+        let server = Self::with(manner, port, listener);
+        let certificate = server.folder.path().join("certificate.pem");
+        std::fs::copy(certificates.path().join("certificate.pem"), &certificate).unwrap();
+        (server, certificate)
+    }
+
+    fn with<L>(manner: Manner, port: u16, listener: L) -> Self
+    where
+        L: Listener,
+        L::Addr: std::fmt::Debug,
+    {
         let folder = tempfile::tempdir().unwrap();
         let work = folder.path().join("work");
         std::fs::create_dir(&work).unwrap();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
         let asked = Arc::default();
         let server = Server { root: Arc::new(folder.path().into()), manner, asked: Arc::clone(&asked) };
         let router = Router::new().fallback(answer).with_state(server);
@@ -106,6 +134,60 @@ impl GitServer {
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
+}
+
+struct TlsListener {
+    tcp: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = self.tcp.accept().await.unwrap();
+            // Who does not trust us hangs up.
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.tcp.local_addr()
+    }
+}
+
+/// Makes a certificate for `git.example.test`, which signs itself.
+fn acceptor(folder: &Path) -> TlsAcceptor {
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+        .args([
+            "-keyout",
+            "key.pem",
+            "-out",
+            "certificate.pem",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=git.example.test",
+        ])
+        .args(["-addext", "subjectAltName=DNS:git.example.test"])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let certificate = CertificateDer::from_pem_file(folder.join("certificate.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(folder.join("key.pem")).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
 }
 
 async fn answer(State(server): State<Server>, request: Request) -> Response {

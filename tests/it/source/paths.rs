@@ -25,6 +25,7 @@ fn every_way_out_is_named() {
         ("//server/share", Fault::Absolute),
         ("C:/windows", Fault::Absolute),
         ("c:x", Fault::Absolute),
+        ("./c:x", Fault::Absolute),
         ("../x", Fault::Climbs),
         ("a/../../x", Fault::Climbs),
         ("a/..", Fault::Climbs),

@@ -151,19 +151,40 @@ async fn a_private_address_is_refused_and_never_asked() {
     assert_eq!(server.asked(), Vec::<String>::new());
 }
 
-/// `localhost` is two addresses, and git's library would try that of version 6 first. What was checked is the
-/// other one: there, and nowhere else, it must go.
+/// Git itself could not find this name: it goes where the check said, or nowhere.
 #[tokio::test]
 async fn a_name_means_the_address_that_was_checked() {
     let server = GitServer::start(Manner::Honest).await;
     server.write("a.py", b"x");
     server.publish();
-    let trap = tokio::net::TcpListener::bind(("::1", server.port)).await.unwrap();
-    let url = server.url().replace("127.0.0.1", "localhost");
-    let limits = open();
-    tokio::select! {
-        tree = clone(&url, None, &limits) => assert_eq!(paths(&tree.unwrap()), ["a.py"]),
-        trapped = trap.accept() => panic!("git asked another address: {trapped:?}"),
+    let url = server.url().replace("127.0.0.1", "git.example.test");
+    let hosts = vec![("git.example.test".to_owned(), [127, 0, 0, 1].into())];
+    let tree = clone(&url, None, &Limits { hosts: hosts.clone(), ..open() }).await.unwrap();
+    assert_eq!(paths(&tree), ["a.py"]);
+    let url = url.replace("http:", "https:");
+    let error = clone(&url, None, &Limits { hosts, ..Limits::default() }).await.unwrap_err();
+    assert!(matches!(error, Error::Forbidden(_)), "{error}");
+}
+
+#[tokio::test]
+async fn https_works_at_every_level_with_a_certificate_that_is_trusted_and_with_no_other() {
+    let (server, certificate) = GitServer::start_tls(Manner::Honest).await;
+    server.write("a.py", b"x");
+    server.publish();
+    let url = format!("https://git.example.test:{}/project.git", server.port);
+    let hosts = vec![("git.example.test".to_owned(), [127, 0, 0, 1].into())];
+    let unknown = Limits { hosts, ..open() };
+    let trusted = Limits { git_ca_file: Some(certificate), ..unknown.clone() };
+    for level in levels() {
+        let sandbox = at(level);
+        let source = Source::Repository { url: url.clone(), reference: None };
+        let never = CancellationToken::new();
+        let tree = take_in(source.clone(), &trusted, &sandbox, &never, &|_| ()).await.unwrap();
+        assert_eq!(paths(&tree), ["a.py"], "{level:?}");
+        let asked = server.asked().len();
+        let error = take_in(source, &unknown, &sandbox, &never, &|_| ()).await.unwrap_err();
+        assert!(error.to_string().contains("intake.git_ca_file"), "{level:?}: {error}");
+        assert_eq!(server.asked().len(), asked);
     }
 }
 
@@ -222,7 +243,7 @@ async fn a_server_that_never_answers_is_left_when_the_time_is_up() {
     let server = GitServer::start(Manner::Silent).await;
     let limits = Limits { git_timeout: Duration::from_millis(500), ..open() };
     let error = clone(&server.url(), None, &limits).await.unwrap_err();
-    assert!(matches!(error, Error::TimedOut { setting: "intake.git_timeout", .. }), "{error}");
+    assert!(matches!(error, Error::TimedOut { setting: "intake.git_timeout_seconds", .. }), "{error}");
     assert!(error.is_transient());
 }
 

@@ -3,10 +3,12 @@
 #![expect(dead_code, reason = "some words wait for the tests that will speak them")]
 
 pub(crate) mod postgres;
+pub(crate) mod stage;
 
 use std::borrow::Borrow;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,13 +19,15 @@ use codeyard::auth::{NewUser, Secret};
 use codeyard::clock::Clock;
 use codeyard::config::Config;
 use codeyard::http;
-use codeyard::model::{Role, UserId};
+use codeyard::kinds::Registry;
+use codeyard::model::{Caller, Event, Job, JobId, Role, Scopes, Status, UserId};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use postgres::TestDatabase;
+use stage::Stage;
 
 /// A running Codeyard, on a database of its own.
 pub(crate) struct TestApp {
@@ -60,12 +64,28 @@ impl TestApp {
         apps
     }
 
+    /// One on every database there is, with scripted builds.
+    pub(crate) async fn on_each_stage(settings: &[(&str, &str)]) -> Vec<(Self, Stage)> {
+        let stage = Stage::new();
+        let mut apps = vec![(Self::start_with(None, settings, stage.registry()).await, stage)];
+        if let Some(database) = TestDatabase::create().await {
+            let stage = Stage::new();
+            apps.push((Self::start_with(Some(database), settings, stage.registry()).await, stage));
+        }
+        apps
+    }
+
     async fn start_on(database: Option<TestDatabase>, settings: &[(&str, &str)]) -> Self {
+        Self::start_with(database, settings, codeyard::kinds::all()).await
+    }
+
+    async fn start_with(database: Option<TestDatabase>, settings: &[(&str, &str)], kinds: Registry) -> Self {
         let data_dir = tempfile::tempdir().unwrap();
         let mut flags = vec![("data_dir".to_owned(), data_dir.path().display().to_string())];
         flags.extend(database.iter().map(|database| ("database_url".to_owned(), database.url())));
         flags.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let app = App::start(Config::load(None, [], flags).unwrap(), Clock::seeded(1)).await.unwrap();
+        let app =
+            App::start_with(Config::load(None, [], flags).unwrap(), Clock::seeded(1), kinds).await.unwrap();
         let router = http::router(&app);
         Self { app, router, database, data_dir }
     }
@@ -83,6 +103,59 @@ impl TestApp {
     /// Where it keeps its files.
     pub(crate) fn data_dir(&self) -> &std::path::Path {
         self.data_dir.path()
+    }
+
+    /// Submits a scripted build of nobody's.
+    pub(crate) async fn play(&self, script: &Value) -> JobId {
+        self.app.jobs.submit(stage::scripted(None, script)).await.unwrap().id
+    }
+
+    /// Somebody who may do everything, without an account.
+    pub(crate) fn root(&self) -> Caller {
+        Caller { user: UserId(self.app.clock.new_id()), role: Role::Admin, scopes: Scopes::ALL }
+    }
+
+    /// Waits until a job is in this state; fails when it ends in another.
+    pub(crate) async fn until(&self, job: JobId, status: Status) -> Job {
+        let (mut seen, mut watch) = self.app.jobs.watch(job, 0, &self.root()).await.unwrap();
+        while seen.status != status {
+            assert!(!seen.status.is_final(), "{job} is {:?}, not {status:?}: {seen:?}", seen.status);
+            watch.next().await.unwrap();
+            seen = self.app.jobs.check(job, &self.root()).await.unwrap();
+        }
+        seen
+    }
+
+    /// Waits until a job's log has an event of this name.
+    pub(crate) async fn until_event(&self, job: JobId, name: &str) -> Event {
+        let (_, mut watch) = self.app.jobs.watch(job, 0, &self.root()).await.unwrap();
+        loop {
+            let lines = watch.next().await.unwrap();
+            if let Some(line) = lines.iter().find(|line| line.event.name == name) {
+                return line.event.clone();
+            }
+        }
+    }
+
+    /// The whole log of a job, checked to have no holes.
+    pub(crate) async fn log(&self, job: JobId) -> Vec<Event> {
+        let events = self.app.store.events_after(job, 0, 100_000).await.unwrap();
+        let numbers: Vec<_> = events.iter().map(|event| event.seq).collect();
+        assert_eq!(numbers, (1..).take(events.len()).collect::<Vec<_>>(), "the log of {job} has holes");
+        let bounds = self.app.store.log_bounds(job).await.unwrap().unwrap();
+        assert_eq!(bounds.last_seq, numbers.last().copied().unwrap_or_default());
+        events
+    }
+
+    /// The names of the events in a job's log.
+    pub(crate) async fn event_names(&self, job: JobId) -> Vec<String> {
+        self.log(job).await.into_iter().map(|event| event.name).collect()
+    }
+
+    /// Moves the clock, and lets the engine look at it.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.app.clock.advance(by);
+        self.app.jobs.work().nudge();
     }
 
     /// Makes an account through the front door and signs it in.

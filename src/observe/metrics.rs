@@ -1,4 +1,4 @@
-//! Logs, metrics and traces.
+//! Metrics: one recorder for the process, and handles that are looked up once.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -10,6 +10,10 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 /// Seconds, from a health check to a slow upload.
 const LATENCIES: [f64; 13] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// Seconds, from a no-op to a build at its limit: for metrics whose names begin with `codeyard_job`.
+const JOB_DURATIONS: [f64; 12] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0];
+const FOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// What `/metrics` shows. One recorder serves all apps of a process.
 #[derive(Clone)]
@@ -24,8 +28,11 @@ impl Metrics {
         if let Some(metrics) = HANDLE.get() {
             return Ok(metrics.clone());
         }
-        let durations = Matcher::Suffix("_seconds".to_owned());
-        let builder = PrometheusBuilder::new().set_buckets_for_metric(durations, &LATENCIES)?;
+        let (all, jobs) =
+            (Matcher::Suffix("_seconds".to_owned()), Matcher::Prefix("codeyard_job".to_owned()));
+        let builder = PrometheusBuilder::new()
+            .set_buckets_for_metric(all, &LATENCIES)?
+            .set_buckets_for_metric(jobs, &JOB_DURATIONS)?;
         let metrics = Self(builder.install_recorder()?);
         Ok(HANDLE.get_or_init(|| metrics).clone())
     }
@@ -35,9 +42,17 @@ impl Metrics {
         self.0.render()
     }
 
-    /// Folds what was measured into the histograms; without it they would grow until somebody reads them.
-    pub fn fold(&self) {
-        self.0.run_upkeep();
+    /// Folds what was measured into the histograms every few seconds, as long as the runtime runs: what is not folded
+    /// is kept value by value, and would grow until somebody reads the metrics.
+    pub fn keep_folded(&self) {
+        let handle = self.0.clone();
+        tokio::spawn(async move {
+            let mut beat = tokio::time::interval(FOLD_EVERY);
+            loop {
+                beat.tick().await;
+                handle.run_upkeep();
+            }
+        });
     }
 }
 

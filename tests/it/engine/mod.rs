@@ -1,0 +1,9 @@
+//! The engine's promises, on every database.
+
+mod claims;
+mod control;
+mod keeping;
+mod machine;
+mod plans;
+mod retention;
+mod runs;
