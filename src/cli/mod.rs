@@ -6,7 +6,6 @@ mod completions;
 mod demo;
 mod doctor;
 mod frame;
-mod logs;
 mod meter;
 mod migrate;
 mod paint;
@@ -75,8 +74,7 @@ pub fn main(mut around: Surroundings) -> ExitCode {
     };
     around.config_file = asked.config;
     around.color = asked.color;
-    // There is one provider in this program; it only has to be named before TLS is first used.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    crate::observe::use_ring();
     match asked.command.run(&around) {
         Ok(code) => code,
         Err(error) => {

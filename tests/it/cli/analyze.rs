@@ -180,3 +180,13 @@ async fn a_repository_on_a_private_address_is_refused() {
     let said = run(&["analyze", "https://127.0.0.1:1/x.git"]).await.refused();
     assert!(said.contains("intake.allow_private_addresses"), "{said}");
 }
+
+#[tokio::test]
+async fn a_rule_is_explained() {
+    let all = run(&["analyze", "--explain", "all"]).await.expect(0);
+    let id = all.lines().next().unwrap().split_whitespace().nth(1).unwrap();
+    let page = run(&["analyze", "--explain", id]).await.expect(0);
+    assert!(page.starts_with(id) && page.contains("Why\n") && page.contains("Instead\n"), "{page}");
+    let said = run(&["analyze", "--explain", "no-such-rule"]).await.refused();
+    assert!(said.contains("no-such-rule"), "{said}");
+}
