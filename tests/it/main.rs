@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod auth;
+#[cfg(test)]
 mod cli;
 mod engine;
 mod http;

@@ -8,8 +8,7 @@ use crate::support::postgres::TestDatabase;
 /// What it says of one thing: its state and its detail.
 fn about(report: &Value, name: &str) -> (String, String) {
     let checks = report["checks"].as_array().unwrap();
-    let check =
-        checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {report}"));
+    let check = checks.iter().find(|check| check["name"] == name).expect(name);
     let text = |field: &str| check[field].as_str().unwrap().to_owned();
     (text("state"), text("detail"))
 }

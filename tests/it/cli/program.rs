@@ -112,14 +112,12 @@ impl Program {
     /// The next line, on its standard output or error, that holds this.
     pub(crate) async fn line_with(&mut self, part: &str) -> String {
         loop {
-            let next = tokio::time::timeout(PATIENCE, self.lines.recv()).await;
-            match next.unwrap_or_default() {
-                Some(line) if line.contains(part) => {
-                    self.said.push(line.clone());
-                    return line;
-                }
-                Some(line) => self.said.push(line),
-                None => panic!("no line with {part:?} came: {:#?}", self.said),
+            let next = tokio::time::timeout(PATIENCE, self.lines.recv()).await.ok().flatten();
+            assert!(next.is_some(), "no line with {part:?} came: {:#?}", self.said);
+            let line = next.unwrap_or_default();
+            self.said.push(line.clone());
+            if line.contains(part) {
+                return line;
             }
         }
     }
