@@ -26,7 +26,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Error;
-use crate::observe::RouteMetrics;
+use crate::observe::{RouteMetrics, join_trace};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -152,6 +152,7 @@ impl Gate {
         let request_id = self.app.doors.ids.of(request.headers());
         let method = request.method().clone();
         let span = self.route.span(&request_id, &method);
+        join_trace(&span, request.headers());
         async {
             let origin = self.app.doors.cors.origin(request.headers());
             let mut log = LogLine { request_id, caller: None };
@@ -159,7 +160,11 @@ impl Gate {
                 Some(answer) => answer,
                 None => self.admit(inner, request, &mut log).await,
             };
-            if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            let problem = match response.extensions_mut().remove::<Problem>() {
+                None if Problem::is_foreign(&response) => Some(Problem::of_foreign(&mut response).await),
+                ours => ours,
+            };
+            if let Some(problem) = problem {
                 let id = log.request_id.to_str().unwrap_or_default();
                 problem.log(id, &self.route.path);
                 problem.fill(&mut response, id);

@@ -4,7 +4,9 @@
 mod auth;
 #[cfg(test)]
 mod cli;
+#[cfg(test)]
 mod engine;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod observe;
