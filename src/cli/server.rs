@@ -53,6 +53,7 @@ impl Server {
         let signals = Signals::new()?;
         let app = App::start(config, clock).await?;
         let first_admin = app.auth.first_admin().await?;
+        app.warm_up();
         let stop = CancellationToken::new();
         let serving = {
             let (app, stop) = (app.clone(), stop.clone());
