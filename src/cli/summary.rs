@@ -67,7 +67,12 @@ fn write_findings(to: &mut impl Write, report: &Report, paint: Paint) -> fmt::Re
             if entry.count == 0 { text } else { paint.severity(entry.severity, text).to_string() }
         })
         .collect();
-    writeln!(to, "\n{} in {files}: {}", paint.bold(found), counts.join(", "))
+    writeln!(to, "\n{} in {files}: {}", paint.bold(found), counts.join(", "))?;
+    match report.suppressed.len() {
+        0 => Ok(()),
+        1 => writeln!(to, "  and 1 that a comment suppresses"),
+        more => writeln!(to, "  and {} that comments suppress", grouped(more)),
+    }
 }
 
 fn write_recommendations(to: &mut impl Write, report: &Report, paint: Paint) -> fmt::Result {
@@ -77,8 +82,7 @@ fn write_recommendations(to: &mut impl Write, report: &Report, paint: Paint) -> 
     writeln!(to, "\n{}", paint.bold("What to do first"))?;
     for (at, advice) in report.recommendations.iter().take(RECOMMENDATIONS).enumerate() {
         let gain = if advice.gain > 0.0 { format!("score +{:.1}, ", advice.gain) } else { String::new() };
-        let places = count(advice.places, "place");
-        let cost = paint.dim(format!("({gain}{places}, about {} min)", advice.effort_minutes));
+        let cost = paint.dim(format!("({gain}about {} min)", advice.effort_minutes));
         writeln!(to, "  {}. {} {cost}", at + 1, harmless(&advice.title))?;
     }
     Ok(())

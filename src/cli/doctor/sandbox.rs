@@ -59,7 +59,7 @@ fn broken(error: &crate::sandbox::Error) -> Check {
     Check::problem(
         NAME,
         format!("no command can be run: {error}"),
-        "make /tmp writable for the server's user",
+        "make sandbox.scratch_dir (or /tmp) writable for the server's user",
     )
 }
 
