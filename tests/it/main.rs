@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod auth;
+#[cfg(test)]
+mod cli;
 mod engine;
 mod http;
 #[cfg(test)]

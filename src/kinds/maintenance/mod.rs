@@ -41,6 +41,7 @@ impl Kind for Cleanup {
         }
         context.progress(90, "keys").await;
         pruned.others = store.prune_small(ago(retention.idempotency_hours), now).await.map_err(database)?;
+        pruned.others += store.prune_accounts(now).await.map_err(database)?;
         metrics::counter!("codeyard_pruned_rows_total", "table" => "jobs").increment(pruned.jobs);
         metrics::counter!("codeyard_pruned_rows_total", "table" => "events").increment(pruned.events);
         metrics::counter!("codeyard_pruned_rows_total", "table" => "others").increment(pruned.others);
