@@ -110,7 +110,7 @@ impl Store {
             let created = batch.submissions.iter().zip(&accepted.submitted);
             accepted
                 .events
-                .extend(created.filter_map(|(job, fate)| fate.created().then(|| job.first_event())));
+                .extend(created.filter(|(_, fate)| fate.created()).map(|(job, _)| job.first_event()));
         }
         if !batch.reports.is_empty() {
             mark(&mut tx, &batch).await?;
