@@ -104,9 +104,14 @@ impl App {
 
     /// Ends well: jobs finish or are given back, sockets are told, and the database is closed.
     pub async fn stop(&self) {
+        self.drain().await;
+        self.store.close().await;
+    }
+
+    /// The first half of [`App::stop`]: what is under way ends, and requests can still be answered.
+    pub async fn drain(&self) {
         self.hub.close();
         self.worker.drain().await;
-        self.store.close().await;
     }
 }
 

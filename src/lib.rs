@@ -16,12 +16,14 @@
 //! | `worker` | slots, leases, the run as a pipe, rescue, drain | `jobs`, `kinds` |
 //! | `http` | parse, call one verb, shape the answer | the verbs of all; `store` for plain reads |
 //! | `app` | wiring | all |
+//! | `cli` | the command line | all |
 //!
 //! `tests/it/tidy.rs` keeps this table true.
 
 pub mod analysis;
 pub mod app;
 pub mod auth;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;

@@ -46,25 +46,27 @@ impl Env {
 
     /// The sandbox, set up and tested by whoever asks first: that takes some tenths of a second.
     pub async fn sandbox(&self) -> Result<&Sandbox, sandbox::Error> {
-        self.sandbox.get_or_try_init(|| async { Sandbox::detect(&self.sandbox_settings()?).await }).await
+        self.sandbox
+            .get_or_try_init(|| async { Sandbox::detect(&sandbox_settings(&self.config)?).await })
+            .await
     }
 
     /// The sandbox, if it has been set up by now.
     pub fn known_sandbox(&self) -> Option<&Sandbox> {
         self.sandbox.get()
     }
+}
 
-    fn sandbox_settings(&self) -> Result<sandbox::Settings, sandbox::Error> {
-        let program =
-            std::env::current_exe().map_err(|error| sandbox::Error::NotStarted(error.to_string()))?;
-        let mut settings = sandbox::Settings::new(program);
-        settings.strongest = match self.config.sandbox.level {
-            SandboxLevel::Auto | SandboxLevel::Bubblewrap => sandbox::Level::Bubblewrap,
-            SandboxLevel::Landlock => sandbox::Level::Landlock,
-            SandboxLevel::Process => sandbox::Level::ProcessOnly,
-        };
-        Ok(settings)
-    }
+/// What `[sandbox]` asks for, around this very program.
+pub fn sandbox_settings(config: &Config) -> Result<sandbox::Settings, sandbox::Error> {
+    let program = std::env::current_exe().map_err(|error| sandbox::Error::NotStarted(error.to_string()))?;
+    let mut settings = sandbox::Settings::new(program);
+    settings.strongest = match config.sandbox.level {
+        SandboxLevel::Auto | SandboxLevel::Bubblewrap => sandbox::Level::Bubblewrap,
+        SandboxLevel::Landlock => sandbox::Level::Landlock,
+        SandboxLevel::Process => sandbox::Level::ProcessOnly,
+    };
+    Ok(settings)
 }
 
 /// A kind of job: the struct is the payload, the constant its policy, and there is one thing it does.

@@ -1,0 +1,263 @@
+//! `codeyard analyze`: the analysis without a server.
+
+mod json;
+mod text;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use tokio_util::sync::CancellationToken;
+
+use super::meter::{How, Meter};
+use super::paint::Paint;
+use super::{Surroundings, runtime};
+use crate::analysis::{self, Language, Options, Watch};
+use crate::config::Config;
+use crate::kinds::{analysis as kind, sandbox_settings};
+use crate::model::{Confidence, Severity, SourceFile};
+use crate::sandbox::{Level, Sandbox};
+use crate::source::{self, Limits, Source, Tree};
+
+/// A format that a report can be written in.
+#[derive(Clone, Copy)]
+struct Format {
+    name: &'static str,
+    about: &'static str,
+    write: fn(&Sheet<'_>, &mut dyn Write) -> io::Result<()>,
+}
+
+/// Every format there is: a new one is a line here, and the file it names.
+const FORMATS: [Format; 2] = [
+    Format {
+        name: "text",
+        about: "For people: every finding with its code, and a summary",
+        write: text::write,
+    },
+    Format { name: "json", about: "For machines: the report as the server answers it", write: json::write },
+];
+
+/// What is written.
+struct Sheet<'a> {
+    answer: &'a kind::Answer,
+    fail_on: Threshold,
+    paint: Paint,
+}
+
+/// Analyse code on this machine, without a server.
+///
+/// Reads a directory (honouring its .gitignore files), a single file or a git repository, and writes a report.
+/// The caps of [intake] in the configuration hold; what they leave out, the report names.
+///
+/// Exit code: 0 when clean, 1 when there are findings at or above --fail-on (of medium or high confidence: a hint
+/// alone fails nothing), 2 when there is no report.
+#[derive(Debug, Args)]
+pub(super) struct Analyze {
+    /// A directory, a file, or the https address of a git repository.
+    #[arg(default_value = ".")]
+    path: String,
+    /// How the report is written.
+    #[arg(long, short, default_value = "text", value_parser = format_parser())]
+    format: Format,
+    /// Write the report into this file instead of standard output.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Analyse only these languages (separated by commas); other files are only counted.
+    #[arg(long, value_name = "LANGUAGE", value_delimiter = ',', value_parser = language)]
+    lang: Vec<Language>,
+    /// Leave out what matches this glob, as in .gitignore; may be repeated.
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Apply the rules in this YAML file, too; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    rules: Vec<PathBuf>,
+    /// Do not apply the rule with this id; may be repeated.
+    #[arg(long, value_name = "RULE")]
+    disable_rule: Vec<String>,
+    /// End with exit code 1 when there are findings this bad or worse.
+    #[arg(long, value_name = "SEVERITY", default_value = "high")]
+    fail_on: Threshold,
+}
+
+/// From where on a finding fails the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Threshold {
+    /// Fix it now
+    Critical,
+    /// Fix it before the next release
+    High,
+    /// Fix it soon
+    Medium,
+    /// Fix it when you pass by
+    Low,
+    /// Worth knowing
+    Info,
+    /// Findings never fail the run
+    Never,
+}
+
+/// The exit codes when there is a report.
+const CLEAN: u8 = 0;
+const FINDINGS: u8 = 1;
+
+impl Analyze {
+    /// Reads, analyses, writes.
+    pub(super) fn run(self, around: &Surroundings) -> anyhow::Result<ExitCode> {
+        let config = around.config([])?;
+        let options = self.options()?;
+        let meter = Meter::new(How::WhenLong);
+        let Tree { files, skipped, revision } = self.take_in(&config, &meter)?;
+        let watch = Watcher(&meter);
+        let report = analysis::analyze(&files, skipped, &options, &watch)?;
+        meter.clear();
+        let answer = kind::Answer { revision, report };
+        self.write(&answer, around)?;
+        let fails = self.fail_on.is_met_by(answer.report.worst(Confidence::Medium));
+        Ok(ExitCode::from(if fails { FINDINGS } else { CLEAN }))
+    }
+
+    fn options(&self) -> anyhow::Result<Options> {
+        let read = |file: &PathBuf| {
+            std::fs::read_to_string(file).with_context(|| format!("--rules {}", file.display()))
+        };
+        let options = Options {
+            languages: (!self.lang.is_empty()).then(|| self.lang.clone()),
+            rules: self.rules.iter().map(read).collect::<anyhow::Result<_>>()?,
+            disabled_rules: self.disable_rule.clone(),
+            ..Options::default()
+        };
+        options.validate().map_err(|error| match error {
+            analysis::Error::BadRule { document, bad } => {
+                let file = self.rules.get(document).map(|file| file.display().to_string());
+                anyhow!("--rules {}: {bad}", file.unwrap_or_default())
+            }
+            other => other.into(),
+        })?;
+        Ok(options)
+    }
+
+    fn take_in(&self, config: &Config, meter: &Meter) -> anyhow::Result<Tree> {
+        let mut limits = kind::intake(&config.intake);
+        limits.exclude.extend(self.exclude.iter().cloned());
+        let path = Path::new(&self.path);
+        if self.path.contains("://") {
+            let source = Source::Repository { url: self.path.clone(), reference: None };
+            return take_in(source, &limits, config, meter);
+        }
+        let meta = path.metadata().with_context(|| self.path.clone())?;
+        if meta.is_file() {
+            return one_file(path, meta.len(), &limits);
+        }
+        take_in(Source::Directory(path.to_owned()), &limits, config, meter)
+    }
+
+    fn write(&self, answer: &kind::Answer, around: &Surroundings) -> anyhow::Result<()> {
+        let sheet = |paints| Sheet { answer, fail_on: self.fail_on, paint: Paint::new(paints) };
+        let Some(file) = &self.output else {
+            let stdout = io::stdout();
+            let paints = around.paints(&stdout);
+            let mut to = BufWriter::new(stdout.lock());
+            let written = (self.format.write)(&sheet(paints), &mut to).and_then(|()| to.flush());
+            return match written {
+                // Whoever reads us has seen enough.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                other => Ok(other?),
+            };
+        };
+        let failed = || format!("--output {}", file.display());
+        let mut to = BufWriter::new(File::create(file).with_context(failed)?);
+        (self.format.write)(&sheet(false), &mut to).and_then(|()| to.flush()).with_context(failed)?;
+        eprintln!("The report is in {}.", file.display());
+        Ok(())
+    }
+}
+
+/// Takes a source in, with no sandbox where none is needed: a directory is only read.
+pub(super) fn take_in(
+    source: Source,
+    limits: &Limits,
+    config: &Config,
+    meter: &Meter,
+) -> anyhow::Result<Tree> {
+    runtime::small()?.block_on(async {
+        let settings = sandbox_settings(config)?;
+        let sandbox = match source {
+            Source::Repository { .. } => Sandbox::detect(&settings).await?,
+            _ => Sandbox::untested(&settings, Level::ProcessOnly)?,
+        };
+        let note = |text: &str| meter.show(0, text);
+        Ok(source::take_in(source, limits, &sandbox, &CancellationToken::new(), &note).await?)
+    })
+}
+
+fn one_file(path: &Path, size: u64, limits: &Limits) -> anyhow::Result<Tree> {
+    if size > limits.max_file_bytes {
+        bail!("{}: larger than {} bytes (intake.max_file_bytes)", path.display(), limits.max_file_bytes);
+    }
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let content = std::fs::read(path).with_context(|| path.display().to_string())?;
+    Ok(Tree { files: vec![SourceFile { path: name, content }], ..Tree::default() })
+}
+
+struct Watcher<'m>(&'m Meter);
+
+impl Watch for Watcher<'_> {
+    fn progress(&self, done: usize, total: usize, path: &str) {
+        let percent = u64::try_from(done * 100 / total.max(1)).unwrap_or(100);
+        self.0.show(percent, path);
+    }
+}
+
+impl Threshold {
+    fn severity(self) -> Option<Severity> {
+        Some(match self {
+            Self::Critical => Severity::Critical,
+            Self::High => Severity::High,
+            Self::Medium => Severity::Medium,
+            Self::Low => Severity::Low,
+            Self::Info => Severity::Info,
+            Self::Never => return None,
+        })
+    }
+
+    fn is_met_by(self, worst: Option<Severity>) -> bool {
+        self.severity().zip(worst).is_some_and(|(threshold, worst)| worst >= threshold)
+    }
+}
+
+impl std::fmt::Debug for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+fn format_parser() -> impl TypedValueParser<Value = Format> {
+    let names = FORMATS.map(|format| PossibleValue::new(format.name).help(format.about));
+    PossibleValuesParser::new(names)
+        .map(|name| FORMATS.into_iter().find(|format| format.name == name).unwrap_or(FORMATS[0]))
+}
+
+fn language(name: &str) -> Result<Language, String> {
+    Language::from_name(name).ok_or_else(|| {
+        let known: Vec<_> = Language::ALL.iter().map(|language| language.name()).collect();
+        format!("no such language; known are {}", known.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_threshold_itself_fails_and_never_never_does() {
+        assert!(Threshold::High.is_met_by(Some(Severity::High)));
+        assert!(Threshold::Info.is_met_by(Some(Severity::Critical)));
+        assert!(!Threshold::High.is_met_by(Some(Severity::Medium)));
+        assert!(!Threshold::Info.is_met_by(None));
+        assert!(!Threshold::Never.is_met_by(Some(Severity::Critical)));
+    }
+}
