@@ -11,3 +11,5 @@ mod sandbox;
 mod source;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tidy;
