@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod auth;
+#[cfg(test)]
+mod documentation;
 mod engine;
 mod http;
 #[cfg(test)]
