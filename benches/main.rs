@@ -1,84 +1,113 @@
 //! What the engine and its doors reach, printed as one table with the settings.
+//!
+//! `cargo bench` runs everything on SQLite and on a private PostgreSQL in its default configuration;
+//! `cargo bench -- burn pickup` only the rows whose names contain one of the words. The server of the HTTP and socket
+//! rows is a process of its own: this program, started again with `--server`.
 
-use std::sync::Arc;
-use std::time::Instant;
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on says so and ends")]
 
-use codeyard::clock::Clock;
+mod client;
+mod doors;
+mod engine;
+#[path = "../tests/it/support/postgres.rs"]
+#[expect(dead_code, reason = "benchmarks need a cluster, not a database for each test")]
+mod postgres;
+mod server;
+mod sockets;
+
+use std::collections::BTreeMap;
+
 use codeyard::config::Config;
-use codeyard::hub::Hub;
-use codeyard::jobs::{Jobs, NewRequest, Outcome, Policy};
-use codeyard::kinds::Registry;
-use codeyard::store::Store;
-use codeyard::worker::Worker;
-use serde_json::value::RawValue;
 
-const NOOP: Policy =
-    Policy { kind: "noop", queue: "bench", max_attempts: 3, prepares: false, soft_timeout: None };
+use postgres::Cluster;
+
+/// Where a row is measured.
+pub(crate) struct Place {
+    /// `SQLite` or `PostgreSQL`
+    pub(crate) name: &'static str,
+    /// What both a server and the engine itself are started with.
+    pub(crate) settings: Vec<(String, String)>,
+}
+
+impl Place {
+    /// The settings, with more on top.
+    pub(crate) fn config(&self, more: &[(&str, &str)]) -> Config {
+        let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::load(None, [], self.settings.iter().cloned().chain(more)).unwrap()
+    }
+}
+
+/// What was measured: row → place → result.
+pub(crate) type Table = BTreeMap<&'static str, BTreeMap<&'static str, String>>;
 
 fn main() {
-    tracing_subscriber::fmt().with_env_filter("warn").init();
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--bench")).collect();
+    if words.first().is_some_and(|word| word == "--server") {
+        return server::run(&words[1..]);
+    }
+    let dir = tempfile::tempdir_in(std::env::temp_dir()).unwrap();
+    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let cluster = Cluster::start_durable_in(&dir.path().join("postgresql"));
+    let wanted = |row: &str| words.is_empty() || words.iter().any(|word| row.contains(word.as_str()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let dir = tempfile::tempdir().unwrap();
-        let url = std::env::args().nth(1).filter(|a| a.starts_with("postgres")).unwrap_or_default();
-        let n: usize = std::env::args().nth(2).and_then(|a| a.parse().ok()).unwrap_or(50_000);
-        let slots = std::env::args().nth(3).unwrap_or("1000".into());
-        let lanes = std::env::args().nth(4).unwrap_or("2".into());
-        std::fs::create_dir_all(dir.path()).unwrap();
-        let file = dir.path().join("c.toml");
-        std::fs::write(&file, format!("[queues.bench]\nslots = {slots}\nconcurrency=0\nper_user=0\n"))
-            .unwrap();
-        let config = Arc::new(
-            Config::load(
-                Some(&file),
-                [],
-                [
-                    ("data_dir".to_owned(), dir.path().display().to_string()),
-                    ("database_url".to_owned(), url),
-                    ("engine.lanes".to_owned(), lanes),
-                ],
-            )
-            .unwrap(),
-        );
-        let clock = Clock::system();
-        let store = Store::open(&config).unwrap();
-        store.migrate().await.unwrap();
-        let jobs = Jobs::start(config.clone(), clock.clone(), store.clone(), Hub::default());
-        let (done, mut count) = tokio::sync::mpsc::unbounded_channel();
-        let registry = Registry::default().with_start(NOOP, move |_, _, _| {
-            let _ = done.send(());
-            Box::pin(async { Ok(Outcome::Done(None)) })
-        });
-        let t = Instant::now();
-        let mut tasks = Vec::new();
-        for _ in 0..64 {
-            let jobs = jobs.clone();
-            tasks.push(tokio::spawn(async move {
-                for _ in 0..n / 64 {
-                    jobs.submit(NewRequest::new(NOOP, None, RawValue::from_string("{}".into()).unwrap()))
-                        .await
-                        .unwrap();
-                }
-            }));
+    let mut table = Table::new();
+    for (row, measure) in ROWS {
+        for name in ["SQLite", "PostgreSQL"] {
+            if !wanted(row) || (name == "PostgreSQL" && cluster.is_none()) {
+                continue;
+            }
+            // Every row begins with an empty database.
+            let place = place(name, &dir.path().join(format!("{row}-{name}")), cluster.as_ref(), row);
+            eprintln!("{row} on {name} …");
+            let result = runtime.block_on(measure(&place));
+            eprintln!("  {result}");
+            table.entry(row).or_default().insert(name, result);
         }
-        for t in tasks {
-            t.await.unwrap();
-        }
-        let n = n / 64 * 64;
-        println!("submit {:.0}/s", n as f64 / t.elapsed().as_secs_f64());
-        let t = Instant::now();
-        let worker =
-            Worker::start(config.clone(), clock, store.clone(), jobs.clone(), registry, "bench".into())
-                .await
-                .unwrap();
-        for _ in 0..n {
-            count.recv().await.unwrap();
-        }
-        println!("started all {:.0}/s", n as f64 / t.elapsed().as_secs_f64());
-        worker.drain().await;
-        println!("burn {:.0}/s", n as f64 / t.elapsed().as_secs_f64());
-        let open: i64 = store.queued_in("bench").await.unwrap();
-        println!("left {open}");
-        // latency
-    });
+    }
+    if let Some(cluster) = cluster {
+        cluster.stop("immediate");
+    }
+    print(&table);
+}
+
+type Measure = for<'a> fn(&'a Place) -> std::pin::Pin<Box<dyn Future<Output = String> + 'a>>;
+
+const ROWS: [(&str, Measure); 9] = [
+    ("burn", |place| Box::pin(engine::burn(place))),
+    ("pickup", |place| Box::pin(engine::pickup(place))),
+    ("post-build", |place| Box::pin(doors::post_build(place))),
+    ("get-build", |place| Box::pin(doors::get_build(place))),
+    ("health", |place| Box::pin(doors::health(place))),
+    ("fan-out", |place| Box::pin(sockets::fan_out(place))),
+    ("event-latency", |place| Box::pin(sockets::latency(place))),
+    ("start-and-memory", |place| Box::pin(doors::start_and_memory(place))),
+    ("rescue", |place| Box::pin(engine::rescue(place))),
+];
+
+fn place(name: &'static str, dir: &std::path::Path, cluster: Option<&Cluster>, row: &str) -> Place {
+    let mut settings = vec![
+        ("data_dir".to_owned(), dir.display().to_string()),
+        ("limits.requests_per_minute".to_owned(), "0".to_owned()),
+        ("limits.builds_per_minute".to_owned(), "0".to_owned()),
+        ("log.filter".to_owned(), "warn".to_owned()),
+    ];
+    if let Some(cluster) = cluster.filter(|_| name == "PostgreSQL") {
+        let database = row.replace('-', "_");
+        cluster.sql("postgres", &format!("create database bench_{database}"));
+        settings.push(("database_url".to_owned(), cluster.url(&format!("bench_{database}"))));
+    }
+    Place { name, settings }
+}
+
+fn print(table: &Table) {
+    println!("\n| row | SQLite | PostgreSQL |\n|---|---|---|");
+    for (row, results) in table {
+        let result = |name| results.get(name).map_or("–", String::as_str);
+        println!("| {row} | {} | {} |", result("SQLite"), result("PostgreSQL"));
+    }
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    println!(
+        "\n{cores} cores shared by client, server and database; release build; SQLite: WAL, synchronous = full; \
+         PostgreSQL: default configuration, fsync and synchronous_commit on."
+    );
 }

@@ -102,6 +102,17 @@ impl App {
         })))
     }
 
+    /// Sets up beside the start what the first job would otherwise wait for: the sandbox, with its self-test.
+    pub fn warm_up(&self) {
+        let app = self.clone();
+        tokio::spawn(async move {
+            match app.env.sandbox().await {
+                Ok(sandbox) => tracing::info!(level = %sandbox.level(), "the sandbox is set up"),
+                Err(error) => tracing::warn!(%error, "there is no sandbox; jobs that need one will fail"),
+            }
+        });
+    }
+
     /// Ends well: jobs finish or are given back, sockets are told, and the database is closed.
     pub async fn stop(&self) {
         self.drain().await;

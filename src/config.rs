@@ -128,13 +128,15 @@ section!(
         max_depth: usize,
         max_archive_entries: usize,
         max_archive_ratio: u64,
+        max_clone_bytes: u64,
+        git_ca_file: String,
         allow_private_addresses: bool,
         git_timeout_seconds: u64,
     }
 );
 section!(
     /// `[sandbox]`
-    Sandbox { level: SandboxLevel }
+    Sandbox { level: SandboxLevel, scratch_dir: String, program: String }
 );
 section!(
     /// `[log]`

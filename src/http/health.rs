@@ -11,9 +11,11 @@ use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use super::extract::Json;
+use super::jobs::QueueView;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::store::Store;
+use crate::worker::SlotUse;
 
 /// How old an answer of the database may be that is shown again: probes must not become its load.
 const FRESH: Duration = Duration::from_secs(1);
@@ -81,8 +83,33 @@ pub(super) struct ServerStatus {
     uptime_seconds: i64,
     /// Requests that wait for their answer right now.
     requests_in_flight: usize,
+    /// Sockets that are open.
+    sockets: usize,
+    /// The slots of this process, by queue.
+    slots: Vec<SlotView>,
+    /// What is in the queues, over all processes.
+    queues: Vec<QueueView>,
     /// What the server is made of.
     components: Vec<Component>,
+}
+
+/// The slots of one queue in this process.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SlotView {
+    /// The queue.
+    #[schema(example = "builds")]
+    queue: String,
+    /// How many there are.
+    all: u32,
+    /// How many run a job.
+    used: u32,
+}
+
+impl From<SlotUse> for SlotView {
+    fn from(slots: SlotUse) -> Self {
+        let SlotUse { queue, all, used } = slots;
+        Self { queue, all, used }
+    }
 }
 
 /// One thing that the server depends on.
@@ -127,12 +154,13 @@ pub(super) async fn health_v1(State(app): State<App>) -> Json<HealthWithStores> 
 
 /// Whether requests should be sent here.
 ///
-/// The Kubernetes readiness probe: the database answers and its schema is up to date. Also at `/health/ready`.
+/// The Kubernetes readiness probe: the database answers, its schema is up to date, this process has its lease and is not
+/// shutting down. Also at `/health/ready`.
 #[utoipa::path(get, path = "/api/health/ready", tag = "health", responses(
     (status = 200, description = "They should.", body = Readiness),
     (status = 503, description = "They should not; `checks` says why.", body = Readiness)))]
 pub(super) async fn ready(State(app): State<App>) -> Response {
-    let checks = vec![app.pulse.database(&app.store, &app.clock).await];
+    let checks = vec![app.pulse.database(&app.store, &app.clock).await, worker(&app)];
     if checks.iter().all(Component::is_healthy) {
         return Json(Readiness { status: "ready", checks }).into_response();
     }
@@ -152,7 +180,9 @@ pub(super) async fn live() -> Json<Liveness> {
 #[utoipa::path(get, path = "/api/health/status", tag = "health",
     responses((status = 200, description = "Its components, and how they are.", body = ServerStatus)))]
 pub(super) async fn status(State(app): State<App>) -> Json<ServerStatus> {
-    let components = vec![app.pulse.database(&app.store, &app.clock).await];
+    let components = vec![app.pulse.database(&app.store, &app.clock).await, worker(&app), sandbox(&app)];
+    // What is in the queues is worth knowing, but a database that is away is told of above.
+    let queues = super::jobs::queues(&app).await.unwrap_or_default();
     let now = app.clock.now();
     Json(ServerStatus {
         status: if components.iter().all(Component::is_healthy) { "healthy" } else { "degraded" },
@@ -161,8 +191,29 @@ pub(super) async fn status(State(app): State<App>) -> Json<ServerStatus> {
         started_at: app.started_at,
         uptime_seconds: (now - app.started_at).num_seconds(),
         requests_in_flight: app.doors.in_flight(),
+        sockets: app.sockets.count(),
+        slots: app.worker.slots().into_iter().map(SlotView::from).collect(),
+        queues,
         components,
     })
+}
+
+/// Whether this process has its lease and takes jobs on.
+fn worker(app: &App) -> Component {
+    let (status, detail) = match app.worker.is_up() {
+        true => ("healthy", format!("{} jobs run", app.jobs.running())),
+        false => ("unhealthy", "shutting down, or without a lease".to_owned()),
+    };
+    Component { name: "worker", status, detail: Some(detail), latency_ms: None }
+}
+
+/// How strongly commands are confined. A weak sandbox is an operator's choice, not an illness.
+fn sandbox(app: &App) -> Component {
+    let detail = match app.env.known_sandbox() {
+        Some(sandbox) => format!("level {}", sandbox.level()),
+        None => "not set up yet: nothing has asked for it".to_owned(),
+    };
+    Component { name: "sandbox", status: "healthy", detail: Some(detail), latency_ms: None }
 }
 
 /// The last answer of the database, so that many probes are one question.

@@ -408,6 +408,9 @@ impl Core {
 
     /// Tells subscribers here and elsewhere what was just committed.
     fn publish(&self, events: Vec<Event>) {
+        if let Some(lag) = events.first().and_then(|event| (self.clock.now() - event.at).to_std().ok()) {
+            metrics::histogram!("codeyard_event_lag_seconds").record(lag);
+        }
         for event in &events {
             self.wires.send(|| wires::Wake::Log(event.job_id));
         }

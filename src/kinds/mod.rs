@@ -59,8 +59,15 @@ impl Env {
 
 /// What `[sandbox]` asks for, around this very program.
 pub fn sandbox_settings(config: &Config) -> Result<sandbox::Settings, sandbox::Error> {
-    let program = std::env::current_exe().map_err(|error| sandbox::Error::NotStarted(error.to_string()))?;
+    let chosen = &config.sandbox;
+    let program = match chosen.program.as_str() {
+        "" => std::env::current_exe().map_err(|error| sandbox::Error::NotStarted(error.to_string()))?,
+        program => program.into(),
+    };
     let mut settings = sandbox::Settings::new(program);
+    if !chosen.scratch_dir.is_empty() {
+        settings.scratch = chosen.scratch_dir.clone().into();
+    }
     settings.strongest = match config.sandbox.level {
         SandboxLevel::Auto | SandboxLevel::Bubblewrap => sandbox::Level::Bubblewrap,
         SandboxLevel::Landlock => sandbox::Level::Landlock,

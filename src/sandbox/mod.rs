@@ -63,6 +63,16 @@ pub enum Stream {
     Stderr,
 }
 
+impl std::fmt::Display for Level {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Bubblewrap => "bubblewrap",
+            Self::Landlock => "landlock",
+            Self::ProcessOnly => "process",
+        })
+    }
+}
+
 /// How to set the sandbox up.
 #[derive(Clone, Debug)]
 pub struct Settings {

@@ -219,6 +219,8 @@ pub fn intake(settings: &crate::config::Intake) -> Limits {
         max_depth: settings.max_depth,
         max_archive_entries: settings.max_archive_entries,
         max_archive_ratio: settings.max_archive_ratio,
+        max_clone_bytes: settings.max_clone_bytes,
+        git_ca_file: (!settings.git_ca_file.is_empty()).then(|| settings.git_ca_file.clone().into()),
         allow_private_addresses: settings.allow_private_addresses,
         git_timeout: std::time::Duration::from_secs(settings.git_timeout_seconds),
         ..Limits::default()

@@ -81,7 +81,10 @@ impl TestApp {
 
     async fn start_with(database: Option<TestDatabase>, settings: &[(&str, &str)], kinds: Registry) -> Self {
         let data_dir = tempfile::tempdir().unwrap();
-        let mut flags = vec![("data_dir".to_owned(), data_dir.path().display().to_string())];
+        let mut flags = vec![
+            ("data_dir".to_owned(), data_dir.path().display().to_string()),
+            ("sandbox.program".to_owned(), env!("CARGO_BIN_EXE_codeyard").to_owned()),
+        ];
         flags.extend(database.iter().map(|database| ("database_url".to_owned(), database.url())));
         flags.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let app =

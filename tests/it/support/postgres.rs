@@ -52,12 +52,24 @@ impl Drop for TestDatabase {
     }
 }
 
+/// Settings of a cluster that nobody will miss.
+const HASTY: &str =
+    "fsync = off\nfull_page_writes = off\nmax_connections = 400\nshared_buffers = 64MB\nautovacuum = on\n";
+
 impl Cluster {
     /// Makes and starts a cluster in `dir`, which must not exist; for tests that restart it or kill its backends.
     /// `None` where PostgreSQL is not installed.
     pub(crate) fn start_in(dir: &Path) -> Option<Self> {
         let cluster = Self::at(dir)?;
-        cluster.create();
+        cluster.create(HASTY);
+        cluster.start();
+        Some(cluster)
+    }
+
+    /// As [`Cluster::start_in`], with PostgreSQL's own defaults, `fsync` among them: for benchmarks.
+    pub(crate) fn start_durable_in(dir: &Path) -> Option<Self> {
+        let cluster = Self::at(dir)?;
+        cluster.create("");
         cluster.start();
         Some(cluster)
     }
@@ -109,15 +121,13 @@ impl Cluster {
         !pid.is_empty() && self.program("pg_ctl").arg("status").output().is_ok_and(|out| out.status.success())
     }
 
-    fn create(&self) {
+    fn create(&self, settings: &str) {
         fs::create_dir_all(&self.dir).unwrap();
         if let Some((uid, gid)) = self.runs_as {
             std::os::unix::fs::chown(&self.dir, Some(uid), Some(gid)).unwrap();
         }
         let initdb = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"];
         said(&self.program("initdb").args(initdb).output().unwrap(), "initdb");
-        let settings = "fsync = off\nfull_page_writes = off\nmax_connections = 400\n\
-                        shared_buffers = 64MB\nautovacuum = on\n";
         fs::write(self.data().join("postgresql.auto.conf"), settings).unwrap();
     }
 
@@ -163,7 +173,7 @@ async fn shared() -> Option<&'static (Cluster, String)> {
         starting.lock().unwrap();
         if !cluster.is_running() {
             let _ = fs::remove_dir_all(&cluster.dir);
-            cluster.create();
+            cluster.create(HASTY);
             cluster.start();
             watch(&cluster, &users);
         }
