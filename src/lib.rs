@@ -8,6 +8,7 @@
 //! | `store` | SQL and nothing else | – |
 //! | `hub` | who waits for which job; a wake-up, never the truth | – |
 //! | `analysis` | pure: source files in, report out | – |
+//! | `export` | one file per format that a report is written in | `analysis` |
 //! | `observe` | logs, metrics, traces | – |
 //! | `sandbox` | runs a command with nothing it does not need | – |
 //! | `source` | gets code onto disk safely | `sandbox` |
@@ -31,6 +32,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod export;
 pub mod http;
 pub mod hub;
 pub mod jobs;

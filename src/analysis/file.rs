@@ -3,6 +3,7 @@
 use ast_grep_core::AstGrep;
 use ast_grep_core::tree_sitter::StrDoc;
 
+use super::coverage::{self, Imported};
 use super::fingerprint;
 use super::languages::{Content, FileKind, Language, classify};
 use super::metrics::{self, FileMetrics, Lines, Token, Walk};
@@ -26,6 +27,8 @@ pub(super) struct FileAnalysis {
     pub(super) dependencies: Vec<Dependency>,
     /// A tool that the file belongs to.
     pub(super) tool: Option<&'static str>,
+    /// What the file says about coverage, if it is a report of that.
+    pub(super) coverage: Option<Imported>,
     /// For the comparison with other files.
     pub(super) tokens: Vec<Token>,
 }
@@ -117,7 +120,7 @@ pub(super) fn analyze(
     analysis.suppressed = outcome.suppressed;
     analysis.unused_suppressions = outcome.unused;
     analysis.tokens = walk.tokens;
-    Ok(analysis.with_manifest(file, &text))
+    Ok(analysis.with_manifest(file, &text).with_coverage(file, &text))
 }
 
 /// Parses a file of code, measures it and tries the rules.
@@ -215,6 +218,18 @@ impl FileAnalysis {
         match manifest.problem {
             Some(problem) => self.noting(file, &format!("its dependencies were not read: {problem}")),
             None => self,
+        }
+    }
+
+    /// Adds what the file says about coverage, if it is a report of that.
+    fn with_coverage(mut self, file: &SourceFile, text: &str) -> Self {
+        match coverage::read(&file.path, text) {
+            None => self,
+            Some(Ok(hits)) => {
+                self.coverage = Some((file.path.clone(), hits));
+                self
+            }
+            Some(Err(problem)) => self.noting(file, &format!("its coverage was not read: {problem}")),
         }
     }
 

@@ -4,6 +4,8 @@
 //! found together in the order of the paths (`report`): the same bytes give the same report on any machine,
 //! with any number of threads. Budgets count work, never time.
 
+mod compare;
+mod coverage;
 mod duplicates;
 mod file;
 mod fingerprint;
@@ -24,6 +26,8 @@ use rayon::prelude::*;
 
 use crate::model::{Skipped, SourceFile};
 
+pub use compare::{Comparison, Moved, compare};
+pub use coverage::{Coverage, FileCoverage};
 pub use duplicates::{DuplicateGroup, DuplicatePlace};
 pub use languages::Language;
 pub use recommendations::Recommendation;

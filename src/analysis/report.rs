@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::coverage::{self, Coverage};
 use super::duplicates::{self, DuplicateGroup, Duplicates, Stream};
 use super::file::FileAnalysis;
 use super::metrics::{LanguageLines, Metrics};
@@ -44,6 +45,8 @@ pub struct Report {
     pub metrics: Metrics,
     /// Code that stands in several places, the most lines first.
     pub duplicates: Vec<DuplicateGroup>,
+    /// What the tests reach, if a coverage report lies in the tree.
+    pub coverage: Option<Coverage>,
     /// Languages, frameworks and tools.
     pub technologies: Vec<Technology>,
     /// The packages that manifests and lock files name.
@@ -110,11 +113,12 @@ pub(super) fn assemble(analyses: Vec<FileAnalysis>, mut skipped: Vec<Skipped>) -
     let (mut files, mut findings) = (Vec::new(), Vec::new());
     let (mut suppressed, mut unused_suppressions) = (Vec::new(), Vec::new());
     let duplicates = duplicates(&analyses);
-    let (mut dependencies, mut tools) = (Vec::new(), Vec::new());
+    let (mut dependencies, mut tools, mut imported) = (Vec::new(), Vec::new(), Vec::new());
     for analysis in analyses {
         let path = analysis.metrics.as_ref().map(|metrics| metrics.path.clone());
         tools.extend(analysis.tool.zip(path));
         dependencies.extend(analysis.dependencies);
+        imported.extend(analysis.coverage);
         files.extend(analysis.metrics);
         findings.extend(analysis.findings);
         suppressed.extend(analysis.suppressed);
@@ -122,10 +126,12 @@ pub(super) fn assemble(analyses: Vec<FileAnalysis>, mut skipped: Vec<Skipped>) -
         skipped.extend(analysis.skipped);
     }
     skipped.sort_by(|a, b| (&a.path, &a.reason).cmp(&(&b.path, &b.reason)));
-    let metrics = Metrics::of(files, duplicates.lines);
+    let mut metrics = Metrics::of(files, duplicates.lines);
     let dependencies = technologies::merge(dependencies);
     let technologies = technologies::technologies(&metrics, tools, &dependencies);
     let all: Vec<&Finding> = findings.iter().collect();
+    let coverage = coverage::merge(&imported, &metrics.files, &all);
+    metrics.project.coverage = coverage.as_ref().filter(|c| c.lines > 0).map(|c| c.share);
     let score = score::rate(&all, &metrics);
     let recommendations = recommend(&all, &metrics, &duplicates.groups, &score);
     let summary = summarize(&findings, &metrics);
@@ -146,6 +152,7 @@ pub(super) fn assemble(analyses: Vec<FileAnalysis>, mut skipped: Vec<Skipped>) -
         unused_suppressions,
         metrics,
         duplicates: duplicates.groups,
+        coverage,
         technologies,
         dependencies,
         recommendations,

@@ -13,6 +13,7 @@
 //! | maintainability | 20 | smell, performance, style |
 //! | complexity | 15 | `10 · (1 - s)`, s = share of the functions' code that stands in functions whose cognitive complexity is above 15 |
 //! | duplication | 10 | `10 · (1 - 2s)`, but at least 0, s = share of the lines that stand in several places |
+//! | coverage | 10 | `10s`, s = share of the lines that tests reach; not known without a coverage report |
 //!
 //! The total is the weighted mean of the dimensions that are known, but not above the lowest cap that
 //! applies: 4 for a critical finding of high confidence, 5.5 for one of medium confidence, 7 and 8 for
@@ -35,7 +36,7 @@ pub const COMPLEX: usize = 15;
 
 const FORMULA: &str = "dimension = 10 * 2^(-penalty per 1000 lines / 40); penalty = severity (critical 40, \
     high 15, medium 5, low 1.5, info 0.2) * confidence (high 1, medium 0.7, low 0.3); complexity = 10 * (1 - \
-    share of code in functions above cognitive complexity 15); duplication = 10 * (1 - 2 * duplicated share); total = weighted mean of the known dimensions, \
+    share of code in functions above cognitive complexity 15); duplication = 10 * (1 - 2 * duplicated share); coverage = 10 * share of lines that tests reach; total = weighted mean of the known dimensions, \
     capped by the worst finding";
 
 /// How the score came about.
@@ -89,6 +90,7 @@ pub fn rate(findings: &[&Finding], metrics: &Metrics) -> Score {
         ),
         complexity(metrics),
         duplication(metrics),
+        coverage(metrics),
     ];
     if size.analysed == 0 {
         for dimension in &mut dimensions {
@@ -186,6 +188,19 @@ fn duplication(metrics: &Metrics) -> Dimension {
         score: Some(10.0 * (1.0 - 2.0 * project.duplicated_share).max(0.0)),
         weight: 10.0,
         detail: format!("{} lines stand in several places", project.duplicated_lines),
+    }
+}
+
+fn coverage(metrics: &Metrics) -> Dimension {
+    let share = metrics.project.coverage;
+    Dimension {
+        name: "coverage".to_owned(),
+        score: share.map(|share| 10.0 * share),
+        weight: 10.0,
+        detail: match share {
+            Some(share) => format!("tests reach {:.1} % of the lines", share * 100.0),
+            None => "not known: no coverage report in the tree".to_owned(),
+        },
     }
 }
 

@@ -94,7 +94,7 @@ fn marks(finding: &Finding) -> String {
     let mut marks = vec![category(finding.category).to_owned()];
     marks.extend(finding.cwe.iter().map(|cwe| harmless(cwe)));
     if finding.confidence == Confidence::Low {
-        marks.push("low confidence".to_owned());
+        marks.push(confidence(finding.confidence).to_owned());
     }
     format!("  ({})", marks.join(", "))
 }
@@ -111,7 +111,7 @@ pub(super) fn severity(severity: Severity) -> &'static str {
 }
 
 /// The word for a category.
-fn category(category: Category) -> &'static str {
+pub(super) fn category(category: Category) -> &'static str {
     match category {
         Category::Security => "security",
         Category::Bug => "bug",
@@ -119,6 +119,15 @@ fn category(category: Category) -> &'static str {
         Category::Type => "type",
         Category::Performance => "performance",
         Category::Style => "style",
+    }
+}
+
+/// The word for how sure a finding is.
+pub(super) fn confidence(confidence: Confidence) -> &'static str {
+    match confidence {
+        Confidence::High => "high confidence",
+        Confidence::Medium => "medium confidence",
+        Confidence::Low => "low confidence",
     }
 }
 

@@ -4,8 +4,8 @@ mod accounts;
 mod analyze;
 mod completions;
 mod demo;
+mod doctor;
 mod frame;
-mod logs;
 mod meter;
 mod migrate;
 mod paint;
@@ -52,6 +52,7 @@ enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Analyze(analyze::Analyze),
+    Doctor(doctor::Doctor),
     Migrate(migrate::Migrate),
     User(accounts::User),
     Token(accounts::Token),
@@ -73,8 +74,7 @@ pub fn main(mut around: Surroundings) -> ExitCode {
     };
     around.config_file = asked.config;
     around.color = asked.color;
-    // There is one provider in this program; it only has to be named before TLS is first used.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    crate::observe::use_ring();
     match asked.command.run(&around) {
         Ok(code) => code,
         Err(error) => {
@@ -91,6 +91,7 @@ impl Command {
             Self::Serve(command) => command.run(around),
             Self::Demo(command) => command.run(around),
             Self::Analyze(command) => command.run(around),
+            Self::Doctor(command) => command.run(around),
             Self::Migrate(command) => command.run(around),
             Self::User(command) => command.run(around),
             Self::Token(command) => command.run(around),

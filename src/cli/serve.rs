@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::Args;
 
 use super::server::{Server, Site};
-use super::{Surroundings, logs, runtime, say};
+use super::{Surroundings, runtime, say};
+use crate::clock::Clock;
+use crate::observe::Telemetry;
 
 /// How long threads that are still at work may take when everything else has ended.
 const STRAGGLERS: Duration = Duration::from_secs(1);
@@ -58,10 +60,12 @@ impl Serve {
     pub(super) fn run(self, around: &Surroundings) -> anyhow::Result<ExitCode> {
         let Place { listen, data } = self.place;
         let config = around.config(data.flags().into_iter().chain([("server.listen", listen)]))?;
-        logs::start(&config, around)?;
         let runtime = runtime::server()?;
         let ended = runtime.block_on(async {
-            let mut server = Server::start(config).await?;
+            let clock = Clock::system();
+            // Dropped last: what is said until then is written.
+            let _telemetry = Telemetry::start(&config, &clock)?;
+            let mut server = Server::start(config, clock).await?;
             announce(&server.site)?;
             let asked = server.until_asked().await;
             server.stop().await;

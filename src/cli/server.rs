@@ -43,7 +43,7 @@ pub(super) struct Site {
 
 impl Server {
     /// Listens, starts the parts, and answers.
-    pub(super) async fn start(config: Config) -> anyhow::Result<Self> {
+    pub(super) async fn start(config: Config, clock: Clock) -> anyhow::Result<Self> {
         if let Err(error) = OpenFiles::raise() {
             tracing::warn!(%error, "the limit of open files stays as it is");
         }
@@ -51,8 +51,9 @@ impl Server {
         let listener = listen(config.server.listen).await?;
         let address = listener.local_addr()?;
         let signals = Signals::new()?;
-        let app = App::start(config, Clock::system()).await?;
+        let app = App::start(config, clock).await?;
         let first_admin = app.auth.first_admin().await?;
+        app.warm_up();
         let stop = CancellationToken::new();
         let serving = {
             let (app, stop) = (app.clone(), stop.clone());

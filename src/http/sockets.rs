@@ -77,7 +77,7 @@ pub(super) async fn build_socket(
     query: Query<SocketQuery>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    open(app, caller, path, &query.0, upgrade, Some("build"))
+    open(&app, caller, path, &query.0, upgrade, Some("build"))
 }
 
 /// An analysis's progress, over a WebSocket.
@@ -92,7 +92,7 @@ pub(super) async fn analysis_socket(
     query: Query<SocketQuery>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    open(app, caller, path, &query.0, upgrade, Some("analysis"))
+    open(&app, caller, path, &query.0, upgrade, Some("analysis"))
 }
 
 /// Any job's progress, over a WebSocket.
@@ -108,7 +108,7 @@ pub(super) async fn job_socket(
     query: Query<SocketQuery>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    open(app, caller, path, &query.0, upgrade, None)
+    open(&app, caller, path, &query.0, upgrade, None)
 }
 
 /// How many sockets are open in this process.
@@ -138,14 +138,14 @@ impl Drop for Inside {
 }
 
 fn open(
-    app: App,
+    app: &App,
     caller: Result<SocketCaller, SocketRefused>,
     path: Result<Path<JobId>, Problem>,
     query: &SocketQuery,
     upgrade: WebSocketUpgrade,
     kind: Option<&'static str>,
 ) -> Response {
-    let Some(inside) = OpenSockets::enter(&app) else {
+    let Some(inside) = OpenSockets::enter(app) else {
         let message = "too many sockets are open".to_owned();
         return Error::Unavailable { code: "TOO_MANY_SOCKETS", message, retry_after: Duration::from_secs(5) }
             .into_response();

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod documentation;
 mod engine;
 mod http;

@@ -43,6 +43,8 @@ pub struct ProjectMetrics {
     pub duplicated_lines: usize,
     /// Them as a share of the analysed lines of code, from 0 to 1.
     pub duplicated_share: f64,
+    /// The share of lines that tests reach, from 0 to 1, where a report says it.
+    pub coverage: Option<f64>,
     /// Mean of the files' maintainability indices, weighted by their lines of code; none without code.
     pub maintainability_index: Option<f64>,
 }

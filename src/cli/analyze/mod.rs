@@ -1,5 +1,6 @@
 //! `codeyard analyze`: the analysis without a server.
 
+mod explain;
 mod json;
 mod text;
 
@@ -17,6 +18,7 @@ use super::meter::{How, Meter};
 use super::paint::Paint;
 use super::{Surroundings, runtime};
 use crate::analysis::{self, Language, Options, Watch};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::kinds::{analysis as kind, sandbox_settings};
 use crate::model::{Confidence, Severity, SourceFile};
@@ -78,6 +80,9 @@ pub(super) struct Analyze {
     /// Do not apply the rule with this id; may be repeated.
     #[arg(long, value_name = "RULE")]
     disable_rule: Vec<String>,
+    /// Say what a rule finds, why that matters and what to do instead, and analyse nothing; `all` lists the rules.
+    #[arg(long, value_name = "RULE")]
+    explain: Option<String>,
     /// End with exit code 1 when there are findings this bad or worse.
     #[arg(long, value_name = "SEVERITY", default_value = "high")]
     fail_on: Threshold,
@@ -107,6 +112,9 @@ const FINDINGS: u8 = 1;
 impl Analyze {
     /// Reads, analyses, writes.
     pub(super) fn run(self, around: &Surroundings) -> anyhow::Result<ExitCode> {
+        if let Some(rule) = &self.explain {
+            return explain::run(rule, around);
+        }
         let config = around.config([])?;
         let options = self.options()?;
         let meter = Meter::new(How::WhenLong);
@@ -128,6 +136,7 @@ impl Analyze {
             languages: (!self.lang.is_empty()).then(|| self.lang.clone()),
             rules: self.rules.iter().map(read).collect::<anyhow::Result<_>>()?,
             disabled_rules: self.disable_rule.clone(),
+            today: Some(Clock::system().now().date_naive()),
             ..Options::default()
         };
         options.validate().map_err(|error| match error {

@@ -19,12 +19,14 @@ use super::meter::{How, Meter};
 use super::paint::{Paint, count};
 use super::serve::Place;
 use super::server::{Server, Site};
-use super::{Surroundings, logs, runtime, say, summary};
+use super::{Surroundings, runtime, say, summary};
 use crate::analysis::Report;
 use crate::auth::{NewUser, Secret};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Error;
 use crate::model::{Finding, Role};
+use crate::observe::Telemetry;
 use client::Client;
 
 /// The account that the demo makes for itself, and how long its token is good for.
@@ -61,10 +63,12 @@ impl Demo {
         let runtime = runtime::server()?;
         let ended = runtime.block_on(async {
             let config = self.config(around, own_dir.as_ref().map(tempfile::TempDir::path)).await?;
-            logs::start(&config, around)?;
+            let clock = Clock::system();
+            // Dropped last: what is said until then is written.
+            let _telemetry = Telemetry::start(&config, &clock)?;
             let packed = pack::pack(&self.path, &config).await?;
             let begun = Instant::now();
-            let mut server = Server::start(config).await?;
+            let mut server = Server::start(config, clock).await?;
             let site = Arc::clone(&server.site);
             say(&format!("Started Codeyard on {} in {} ms.", site.url(), begun.elapsed().as_millis()))?;
             let shown = tokio::select! {
@@ -198,12 +202,8 @@ fn where_next(
         writeln!(text, "\n  The administrator is {}, password {}", admin.email, admin.password.expose())?;
     }
     let data = site.app.config.data_dir.display();
-    match goes_away {
-        true => {
-            writeln!(text, "  The data is in {data}, and goes away at the end; --data-dir DIR keeps it.")?
-        }
-        false => writeln!(text, "  The data stays.")?,
-    }
+    let fate = if goes_away { "and goes away at the end; --data-dir DIR keeps it" } else { "and stays" };
+    writeln!(text, "  The data is in {data}, {fate}.")?;
     write!(text, "\nThe server keeps running; Ctrl-C ends it.")?;
     Ok(text)
 }

@@ -25,7 +25,8 @@ impl Kind for Cleanup {
 
         context.progress(0, "jobs").await;
         loop {
-            let gone = store.prune_jobs(jobs_before, retention.batch).await.map_err(database)?;
+            let gone =
+                store.prune_jobs(jobs_before, retention.batch).await.map_err(|error| database(&error))?;
             pruned.jobs += gone;
             if gone == 0 || context.stop().is_cancelled() {
                 break;
@@ -33,14 +34,18 @@ impl Kind for Cleanup {
         }
         context.progress(50, "events").await;
         loop {
-            let gone = store.prune_events(events_before, retention.batch).await.map_err(database)?;
+            let gone =
+                store.prune_events(events_before, retention.batch).await.map_err(|error| database(&error))?;
             pruned.events += gone;
             if gone == 0 || context.stop().is_cancelled() {
                 break;
             }
         }
         context.progress(90, "keys").await;
-        pruned.others = store.prune_small(ago(retention.idempotency_hours), now).await.map_err(database)?;
+        pruned.others = store
+            .prune_small(ago(retention.idempotency_hours), now)
+            .await
+            .map_err(|error| database(&error))?;
         metrics::counter!("codeyard_pruned_rows_total", "table" => "jobs").increment(pruned.jobs);
         metrics::counter!("codeyard_pruned_rows_total", "table" => "events").increment(pruned.events);
         metrics::counter!("codeyard_pruned_rows_total", "table" => "others").increment(pruned.others);
@@ -71,17 +76,17 @@ impl Kind for HealthCheck {
 
     async fn run(self, env: Arc<Env>, context: Context) -> Result<Outcome, Failure> {
         let started = Instant::now();
-        env.store.check_writable().await.map_err(database)?;
+        env.store.check_writable().await.map_err(|error| database(&error))?;
         let database_ms = started.elapsed().as_millis();
         let now = context.clock().now();
-        let depths = env.store.queue_depths(now).await.map_err(database)?;
+        let depths = env.store.queue_depths(now).await.map_err(|error| database(&error))?;
         let waits = depths.iter().filter_map(|depth| Some((now - depth.oldest_due?).num_seconds()));
         let findings = Findings {
             database_ms,
             queued: depths.iter().map(|depth| depth.queued).sum(),
             running: depths.iter().map(|depth| depth.running).sum(),
             oldest_wait_seconds: waits.max().unwrap_or_default(),
-            processes: env.store.processes().await.map_err(database)?.len(),
+            processes: env.store.processes().await.map_err(|error| database(&error))?.len(),
         };
         tracing::info!(?findings, "health check");
         Outcome::done(&findings)
@@ -98,7 +103,7 @@ const fn maintenance(kind: &'static str) -> Policy {
     }
 }
 
-fn database(error: sqlx::Error) -> Failure {
+fn database(error: &sqlx::Error) -> Failure {
     tracing::warn!(%error, "maintenance could not use the database");
     Failure::transient("DATABASE_UNAVAILABLE", "the database did not answer")
 }

@@ -18,6 +18,24 @@ const ALIASES: [&str; 6] = [
     "GET /docs/",
 ];
 
+/// What clients read most.
+const ANSWERS: [&str; 14] = [
+    "Accepted",
+    "AnalysisList",
+    "ApiKey",
+    "BuildRequest",
+    "BuildView",
+    "EventPage",
+    "Finding",
+    "Frame",
+    "JobList",
+    "JobView",
+    "QueueView",
+    "Report",
+    "ServerStatus",
+    "User",
+];
+
 #[test]
 fn every_route_has_its_paragraph_and_every_paragraph_its_route() {
     let text = read("API_DOCUMENTATION.md");
@@ -53,6 +71,22 @@ fn every_error_code_and_every_event_is_explained() {
     let names = events.lines().filter_map(|line| line.split_once(": &str = \"")?.1.strip_suffix("\";"));
     let missing: Vec<_> = names.filter(|name| !text.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "API_DOCUMENTATION.md does not explain the events {missing:?}");
+}
+
+#[test]
+fn every_field_of_the_main_answers_is_named() {
+    let text = read("API_DOCUMENTATION.md");
+    let words: BTreeSet<&str> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let document: Value = serde_json::to_value(codeyard::http::document()).unwrap();
+    let mut missing = Vec::new();
+    for name in ANSWERS {
+        let schema = document["components"]["schemas"][name]["properties"].as_object();
+        let fields = schema.unwrap_or_else(|| panic!("the OpenAPI document has no schema {name}")).keys();
+        missing.extend(
+            fields.filter(|field| !words.contains(field.as_str())).map(|field| format!("{name}.{field}")),
+        );
+    }
+    assert!(missing.is_empty(), "API_DOCUMENTATION.md does not name {missing:#?}");
 }
 
 #[test]

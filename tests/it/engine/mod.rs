@@ -2,6 +2,7 @@
 
 mod claims;
 mod control;
+mod idle;
 mod keeping;
 mod machine;
 mod plans;

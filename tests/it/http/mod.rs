@@ -1,4 +1,8 @@
 //! Tests of `http`.
 
+mod analyses;
+mod builds;
+mod events;
 mod gate;
 mod health;
+mod sockets;

@@ -1,8 +1,11 @@
 //! The rules against their fixtures, and the engine around them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod comparing;
 mod copies;
+mod covering;
 mod engine;
+mod exporting;
 mod fixtures;
 mod measures;
 mod packages;

@@ -1,0 +1,55 @@
+//! What a rule is about.
+
+use std::fmt::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+
+use crate::analysis::rules::{Rule, catalogue};
+use crate::cli::frame::{category, confidence, severity};
+use crate::cli::paint::Paint;
+use crate::cli::{Surroundings, say};
+
+/// Prints what there is to say about one rule, or a line about each.
+pub(super) fn run(id: &str, around: &Surroundings) -> anyhow::Result<ExitCode> {
+    let paint = Paint::new(around.paints(&std::io::stdout()));
+    let mut rules = catalogue();
+    rules.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut text = String::new();
+    if id == "all" {
+        for rule in &rules {
+            write_line(&mut text, rule, paint)?;
+        }
+    } else {
+        let rule = rules.iter().find(|rule| rule.id == id || rule.aliases.iter().any(|alias| alias == id));
+        let rule = rule.ok_or_else(|| anyhow!("no rule is called {id}; `--explain all` lists them"))?;
+        write_page(&mut text, rule, paint)?;
+    }
+    say(text.trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_line(to: &mut String, rule: &Rule, paint: Paint) -> fmt::Result {
+    let bad = paint.severity(rule.severity, format!("{:8}", severity(rule.severity)));
+    writeln!(to, "{bad} {:36} {}", rule.id, rule.message)
+}
+
+fn write_page(to: &mut String, rule: &Rule, paint: Paint) -> fmt::Result {
+    let languages: Vec<&str> = rule.languages.iter().map(|language| language.name()).collect();
+    let mut marks = vec![category(rule.category), severity(rule.severity), confidence(rule.confidence)];
+    marks.extend(rule.cwe.iter().chain(&rule.owasp).map(String::as_str));
+    writeln!(to, "{}  {}", paint.severity(rule.severity, &rule.id), paint.bold(&rule.message))?;
+    writeln!(to, "{}: {}\n", languages.join(", "), marks.join(", "))?;
+    let parts = [("Why", &rule.why), ("Instead", &rule.instead), ("Example", &rule.example)];
+    for (title, text) in parts.into_iter().filter(|(_, text)| !text.trim().is_empty()) {
+        writeln!(to, "{}", paint.bold(title))?;
+        for line in text.trim_end().lines() {
+            writeln!(to, "  {line}")?;
+        }
+        writeln!(to)?;
+    }
+    for reference in &rule.references {
+        writeln!(to, "{reference}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! One line per finding, for spreadsheets.
+
+use super::{Error, word};
+use crate::analysis::Report;
+
+/// Writes the findings as CSV.
+pub(super) fn write(report: &Report) -> Result<Vec<u8>, Error> {
+    let mut writer = ::csv::Writer::from_writer(Vec::new());
+    writer.write_record([
+        "path",
+        "line",
+        "column",
+        "rule",
+        "category",
+        "severity",
+        "confidence",
+        "cwe",
+        "message",
+        "fix",
+        "fingerprint",
+    ])?;
+    for finding in report.findings() {
+        let region = &finding.region;
+        let record = [
+            &region.path,
+            &region.line.to_string(),
+            &region.column.to_string(),
+            &finding.rule,
+            &word(finding.category),
+            &word(finding.severity),
+            &word(finding.confidence),
+            &finding.cwe.join(" "),
+            &finding.message,
+            &finding.fix,
+            &finding.fingerprints.stable,
+        ];
+        writer.write_record(record.map(|cell| harmless(cell)))?;
+    }
+    writer.into_inner().map_err(|error| Error::Csv(error.into_error().into()))
+}
+
+/// A cell that no spreadsheet takes for a formula.
+fn harmless(cell: &str) -> String {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
+}

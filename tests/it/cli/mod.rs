@@ -1,0 +1,9 @@
+//! The command line, as a real process.
+
+mod accounts;
+mod analyze;
+mod demo;
+mod doctor;
+mod plain;
+mod program;
+mod serve;

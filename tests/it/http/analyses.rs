@@ -1,0 +1,159 @@
+//! Analyses at the door: every way in, and the report that comes out.
+
+use codeyard::model::{JobId, Status};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, TestApp};
+
+const VULNERABLE: &str =
+    "import subprocess\n\ndef run(command):\n    subprocess.call(command, shell=True)\n    eval(command)\n";
+
+fn id_of(answer: &Value) -> JobId {
+    answer["task_id"].as_str().unwrap().parse().unwrap()
+}
+
+/// Submits and waits for the report.
+async fn report(app: &TestApp, token: &str, submitted: Answer) -> Value {
+    let id = id_of(&submitted.expect(202));
+    app.until(id, Status::Completed).await;
+    app.get(&format!("/api/analysis/{id}")).bearer(token).await.expect(200)
+}
+
+fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, content) in files {
+        archive.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+        std::io::Write::write_all(&mut archive, content).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+fn form(parts: &[(&str, Option<&str>, &[u8])]) -> (String, Vec<u8>) {
+    let mut body = Vec::new();
+    for (name, file, content) in parts {
+        let file = file.map_or(String::new(), |file| format!("; filename=\"{file}\""));
+        body.extend(
+            format!("--edge\r\ncontent-disposition: form-data; name=\"{name}\"{file}\r\n\r\n").as_bytes(),
+        );
+        body.extend_from_slice(content);
+        body.extend(b"\r\n");
+    }
+    body.extend(b"--edge--\r\n");
+    ("multipart/form-data; boundary=edge".to_owned(), body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inline_code_is_analysed_and_the_report_has_the_contracts_fields() {
+    for app in TestApp::on_each_database().await {
+        let ann = app.sign_up("ann@example.com").await;
+        let asked = json!({"code": VULNERABLE, "language": "python", "filename": "run.py"});
+        let report =
+            report(&app, &ann.access, app.post("/api/analysis/", asked).bearer(&ann.access).await).await;
+
+        let score = report["quality_score"]
+            .as_f64()
+            .unwrap_or_else(|| report["quality_score"]["total"].as_f64().unwrap());
+        assert!((0.0..=10.0).contains(&score), "{score}");
+        let issues = report["security_issues"].as_array().unwrap();
+        assert!(
+            issues.iter().any(|issue| issue["region"]["path"] == "run.py" && issue["region"]["line"] == 4),
+            "{issues:?}"
+        );
+        for field in [
+            "code_smells",
+            "type_errors",
+            "coverage",
+            "metrics",
+            "duplicates",
+            "technologies",
+            "recommendations",
+            "skipped",
+        ] {
+            assert!(report.get(field).is_some(), "{field} is missing");
+        }
+        assert_eq!(report["status"], "completed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_and_an_archive_of_the_same_files_give_the_same_report() {
+    for app in TestApp::on_each_database().await {
+        let ann = app.sign_up("ann@example.com").await;
+        let files =
+            [("src/run.py", VULNERABLE), ("README.md", "# hello\n"), ("lib/a.js", "eval(location.hash)\n")];
+        let listed: Vec<_> =
+            files.iter().map(|(path, content)| json!({"path": path, "content": content})).collect();
+        let asked = json!({"files": listed});
+        let from_files =
+            report(&app, &ann.access, app.post("/api/analysis", asked).bearer(&ann.access).await).await;
+
+        let bytes: Vec<_> = files.iter().map(|(path, content)| (*path, content.as_bytes())).collect();
+        let (kind, body) = form(&[("file", Some("project.zip"), &zip(&bytes)), ("options", None, b"{}")]);
+        let sent =
+            app.ask("POST".parse().unwrap(), "/api/analysis/").body(&kind, body).bearer(&ann.access).await;
+        let from_zip = report(&app, &ann.access, sent).await;
+
+        assert_eq!(from_zip["name"], "project.zip");
+        for field in ["quality_score", "security_issues", "code_smells", "metrics"] {
+            assert_eq!(from_files[field], from_zip[field], "{field}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exactly_one_source_is_wanted_and_a_bad_one_is_refused_at_the_door() {
+    let app = TestApp::with(&[("limits.analyses_per_minute", "0")]).await;
+    let ann = app.sign_up("ann@example.com").await;
+    for (wrong, field) in [
+        (json!({}), "body"),
+        (json!({"code": "x", "files": []}), "body"),
+        (json!({"filename": "a.py"}), "code"),
+        (json!({"project_id": "p"}), "project_id"),
+        (json!({"files": [{"path": "../../etc/passwd", "content": ""}]}), "files"),
+        (json!({"repository": {"url": "file:///etc"}}), "repository"),
+        (json!({"repository": {"url": "https://127.0.0.1/x.git"}}), "repository"),
+        (
+            json!({"repository": {"url": "https://example.org/x.git", "ref": "--upload-pack=id"}}),
+            "repository",
+        ),
+        (json!({"code": "x", "options": {"languages": ["klingon"]}}), "options.languages[0]"),
+        (json!({"code": "x", "options": {"rules": ["id: [broken"]}}), "options.rules[0]"),
+    ] {
+        let refused = app.post("/api/analysis/", &wrong).bearer(&ann.access).await.expect(422);
+        assert_eq!(refused["error"]["details"]["fields"][0]["field"], field, "{wrong}: {refused}");
+    }
+    let (kind, body) = form(&[("file", Some("a.zip"), b"this is no archive")]);
+    let sent = app.ask("POST".parse().unwrap(), "/api/analysis/").body(&kind, body).bearer(&ann.access).await;
+    assert_eq!(sent.refused(422), "VALIDATION_FAILED");
+    let text =
+        app.ask("POST".parse().unwrap(), "/api/analysis/").body("text/plain", "x").bearer(&ann.access).await;
+    assert_eq!(text.refused(415), "UNSUPPORTED_MEDIA_TYPE");
+    assert_eq!(app.app.store.queued_in("analysis").await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_attacks_fails_its_job_and_says_why() {
+    let app = TestApp::start().await;
+    let ann = app.sign_up("ann@example.com").await;
+    let bomb = zip(&[("zeros.txt", &vec![0; 60 * 1024 * 1024])]);
+    let (kind, body) = form(&[("file", Some("bomb.zip"), &bomb)]);
+    let sent = app.ask("POST".parse().unwrap(), "/api/analysis/").body(&kind, body).bearer(&ann.access).await;
+    let id = id_of(&sent.expect(202));
+    let failed = app.until(id, Status::Failed).await;
+    assert_eq!(failed.error_code.as_deref(), Some("SOURCE_UNUSABLE"));
+    assert!(failed.error_message.unwrap().contains("intake.max_archive_ratio"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_archive_goes_with_its_job() {
+    let app = TestApp::start().await;
+    let ann = app.sign_up("ann@example.com").await;
+    let (kind, body) = form(&[("file", Some("a.zip"), &zip(&[("a.py", b"x = 1\n")]))]);
+    let sent = app.ask("POST".parse().unwrap(), "/api/analysis/").body(&kind, body).bearer(&ann.access).await;
+    let id = id_of(&sent.expect(202));
+    app.until(id, Status::Completed).await;
+    assert!(app.app.store.upload(id).await.unwrap().is_some());
+    assert_eq!(app.delete(&format!("/api/v1/jobs/{id}")).bearer(&ann.access).await.status, 204);
+    assert!(app.app.store.upload(id).await.unwrap().is_none());
+    assert_eq!(app.get(&format!("/api/analysis/{id}")).bearer(&ann.access).await.refused(404), "NOT_FOUND");
+}
