@@ -78,9 +78,4 @@ impl Auth {
             self.verify_token(credential).await
         }
     }
-
-    /// Removes tokens, tickets and keys that have expired; returns how many rows.
-    pub async fn prune(&self) -> Result<u64> {
-        Ok(self.0.store.prune_accounts(self.0.clock.now()).await?)
-    }
 }

@@ -7,6 +7,7 @@ mod builds;
 mod docs;
 mod error;
 mod events;
+mod exports;
 mod extract;
 mod frame;
 mod gate;

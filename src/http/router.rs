@@ -10,7 +10,9 @@ use utoipa_axum::routes;
 
 use super::error::Problem;
 use super::gate::{Gate, Kind};
-use super::{analyses, api_keys, auth, builds, docs, events, health, jobs, metrics, openapi, sockets, users};
+use super::{
+    analyses, api_keys, auth, builds, docs, events, exports, health, jobs, metrics, openapi, sockets, users,
+};
 use crate::app::App;
 
 /// Every route there is. A path is reachable with and without its trailing slash.
@@ -26,6 +28,8 @@ fn table() -> Vec<Row> {
         plain(routes!(builds::get_build, builds::cancel_build)),
         upload(routes!(analyses::create_analysis, analyses::list_analyses)),
         plain(routes!(analyses::get_analysis, analyses::cancel_analysis)),
+        plain(routes!(exports::list_formats)),
+        plain(routes!(exports::export_report)),
         plain(routes!(jobs::list_jobs)),
         plain(routes!(jobs::get_job, jobs::delete_job)),
         plain(routes!(jobs::cancel_job)),

@@ -360,12 +360,16 @@ async fn what_has_expired_is_pruned_and_the_rest_stays() {
     for app in TestApp::on_each_database().await {
         let ada = app.sign_up("ada@example.com").await;
         app.post("/api/v1/ws-ticket", json!({})).bearer(&ada.access).await.expect(201);
-        assert_eq!(app.app.auth.prune().await.unwrap(), 0);
+        assert_eq!(app.app.store.prune_accounts(app.app.clock.now()).await.unwrap(), 0);
         app.app.clock.advance(Duration::from_secs(60));
-        assert_eq!(app.app.auth.prune().await.unwrap(), 1, "the ticket");
+        assert_eq!(app.app.store.prune_accounts(app.app.clock.now()).await.unwrap(), 1, "the ticket");
         app.post("/api/v1/auth/refresh", json!({"refresh_token": ada.refresh})).await.expect(200);
         app.app.clock.advance(Duration::from_secs(31 * 24 * 3600));
-        assert_eq!(app.app.auth.prune().await.unwrap(), 2, "the used token and its heir");
+        assert_eq!(
+            app.app.store.prune_accounts(app.app.clock.now()).await.unwrap(),
+            2,
+            "the used token and its heir"
+        );
     }
 }
 

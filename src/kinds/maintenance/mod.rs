@@ -46,6 +46,7 @@ impl Kind for Cleanup {
             .prune_small(ago(retention.idempotency_hours), now)
             .await
             .map_err(|error| database(&error))?;
+        pruned.others += store.prune_accounts(now).await.map_err(|error| database(&error))?;
         metrics::counter!("codeyard_pruned_rows_total", "table" => "jobs").increment(pruned.jobs);
         metrics::counter!("codeyard_pruned_rows_total", "table" => "events").increment(pruned.events);
         metrics::counter!("codeyard_pruned_rows_total", "table" => "others").increment(pruned.others);

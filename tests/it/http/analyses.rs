@@ -157,3 +157,24 @@ async fn the_archive_goes_with_its_job() {
     assert!(app.app.store.upload(id).await.unwrap().is_none());
     assert_eq!(app.get(&format!("/api/analysis/{id}")).bearer(&ann.access).await.refused(404), "NOT_FOUND");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_can_be_had_as_a_file_in_every_format_that_is_listed() {
+    let app = TestApp::start().await;
+    let ann = app.sign_up("ann@example.com").await;
+    let asked = json!({"code": VULNERABLE, "filename": "run.py"});
+    let id = id_of(&app.post("/api/analysis/", asked).bearer(&ann.access).await.expect(202));
+    app.until(id, Status::Completed).await;
+    let formats = app.get("/api/v1/export/formats").bearer(&ann.access).await.expect(200);
+    let formats = formats.as_array().unwrap();
+    assert!(formats.iter().any(|format| format["name"] == "sarif"), "{formats:?}");
+    for format in formats {
+        let path = format!("/api/v1/export/{id}/{}", format["name"].as_str().unwrap());
+        let file = app.get(&path).bearer(&ann.access).await;
+        assert_eq!((file.status, file.header("content-type")), (200, format["media_type"].as_str().unwrap()));
+        assert!(file.header("content-disposition").starts_with("attachment; filename="), "{path}");
+        assert!(file.text().contains("run.py"), "{path} does not name the file");
+    }
+    let path = format!("/api/v1/export/{id}/parchment");
+    assert_eq!(app.get(&path).bearer(&ann.access).await.refused(404), "NOT_FOUND");
+}
