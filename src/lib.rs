@@ -16,7 +16,7 @@
 //! | `jobs` | the verbs; the only writer of jobs, the only publisher of events | `store`, `hub` |
 //! | `kinds` | what a job can be, one folder each | `jobs`, `store`, `analysis`, `source`, `sandbox` |
 //! | `worker` | slots, leases, the run as a pipe, rescue, drain | `jobs`, `kinds`, `store` |
-//! | `http` | parse, call one verb, shape the answer | `app`, `auth`, `hub`, `jobs`, `kinds`, `worker`, `observe`, `source`, `store` |
+//! | `http` | parse, call one verb, shape the answer | `app`, `analysis`, `auth`, `export`, `hub`, `jobs`, `kinds`, `observe`, `source`, `store`, `worker` |
 //! | `app` | wiring | all |
 //! | `cli` | the command line | all |
 //!

@@ -23,7 +23,13 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("jobs", &["store", "hub"]),
     ("kinds", &["jobs", "store", "analysis", "source", "sandbox"]),
     ("worker", &["jobs", "kinds", "store"]),
-    ("http", &["app", "auth", "hub", "jobs", "kinds", "worker", "observe", "source", "store"]),
+    (
+        "http",
+        &[
+            "app", "analysis", "auth", "export", "hub", "jobs", "kinds", "observe", "source", "store",
+            "worker",
+        ],
+    ),
     ("app", &["all"]),
     ("cli", &["all"]),
     ("main", &["cli", "sandbox"]),
