@@ -6,7 +6,9 @@ mod auth;
 mod cli;
 #[cfg(test)]
 mod documentation;
+#[cfg(test)]
 mod engine;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod observe;
