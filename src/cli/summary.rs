@@ -67,7 +67,12 @@ fn write_findings(to: &mut impl Write, report: &Report, paint: Paint) -> fmt::Re
             if entry.count == 0 { text } else { paint.severity(entry.severity, text).to_string() }
         })
         .collect();
-    writeln!(to, "\n{} in {files}: {}", paint.bold(found), counts.join(", "))
+    writeln!(to, "\n{} in {files}: {}", paint.bold(found), counts.join(", "))?;
+    match report.suppressed.len() {
+        0 => Ok(()),
+        1 => writeln!(to, "  and 1 that a comment suppresses"),
+        more => writeln!(to, "  and {} that comments suppress", grouped(more)),
+    }
 }
 
 fn write_recommendations(to: &mut impl Write, report: &Report, paint: Paint) -> fmt::Result {

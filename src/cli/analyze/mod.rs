@@ -1,7 +1,6 @@
 //! `codeyard analyze`: the analysis without a server.
 
 mod explain;
-mod json;
 mod text;
 
 use std::fs::File;
@@ -11,43 +10,37 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tokio_util::sync::CancellationToken;
 
 use super::meter::{How, Meter};
 use super::paint::Paint;
 use super::{Surroundings, runtime};
-use crate::analysis::{self, Language, Options, Watch};
+use crate::analysis::{self, Comparison, Language, Options, Report, Watch};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::export;
 use crate::kinds::{analysis as kind, sandbox_settings};
-use crate::model::{Confidence, Severity, SourceFile};
+use crate::model::{Confidence, Finding, Severity, SourceFile};
 use crate::sandbox::{Level, Sandbox};
 use crate::source::{self, Limits, Source, Tree};
 
-/// A format that a report can be written in.
+/// How the report is written: for people, or in one of the formats of `export`, which all are there by their names.
 #[derive(Clone, Copy)]
-struct Format {
-    name: &'static str,
-    about: &'static str,
-    write: fn(&Sheet<'_>, &mut dyn Write) -> io::Result<()>,
+enum Format {
+    Text,
+    Export(&'static export::Format),
 }
 
-/// Every format there is: a new one is a line here, and the file it names.
-const FORMATS: [Format; 2] = [
-    Format {
-        name: "text",
-        about: "For people: every finding with its code, and a summary",
-        write: text::write,
-    },
-    Format { name: "json", about: "For machines: the report as the server answers it", write: json::write },
-];
+/// The name of [`Format::Text`].
+const TEXT: &str = "text";
 
 /// What is written.
 struct Sheet<'a> {
     answer: &'a kind::Answer,
+    /// Against the baseline, if there is one.
+    comparison: Option<&'a Comparison>,
     fail_on: Threshold,
-    paint: Paint,
 }
 
 /// Analyse code on this machine, without a server.
@@ -62,8 +55,8 @@ pub(super) struct Analyze {
     /// A directory, a file, or the https address of a git repository.
     #[arg(default_value = ".")]
     path: String,
-    /// How the report is written.
-    #[arg(long, short, default_value = "text", value_parser = format_parser())]
+    /// How the report is written: text is for people, all others are for other tools.
+    #[arg(long, short, default_value = TEXT, value_parser = format_parser())]
     format: Format,
     /// Write the report into this file instead of standard output.
     #[arg(long, short, value_name = "FILE")]
@@ -80,6 +73,9 @@ pub(super) struct Analyze {
     /// Do not apply the rule with this id; may be repeated.
     #[arg(long, value_name = "RULE")]
     disable_rule: Vec<String>,
+    /// Compare with a former report (--format json): text shows new findings only, and only they fail the run.
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
     /// Say what a rule finds, why that matters and what to do instead, and analyse nothing; `all` lists the rules.
     #[arg(long, value_name = "RULE")]
     explain: Option<String>,
@@ -117,15 +113,16 @@ impl Analyze {
         }
         let config = around.config([])?;
         let options = self.options()?;
+        let before = self.baseline.as_deref().map(read_report).transpose()?;
         let meter = Meter::new(How::WhenLong);
         let Tree { files, skipped, revision } = self.take_in(&config, &meter)?;
-        let watch = Watcher(&meter);
-        let report = analysis::analyze(&files, skipped, &options, &watch)?;
+        let report = analysis::analyze(&files, skipped, &options, &Watcher(&meter))?;
         meter.clear();
+        let comparison = before.map(|before| analysis::compare(&before, &report));
         let answer = kind::Answer { revision, report };
-        self.write(&answer, around)?;
-        let fails = self.fail_on.is_met_by(answer.report.worst(Confidence::Medium));
-        Ok(ExitCode::from(if fails { FINDINGS } else { CLEAN }))
+        let sheet = Sheet { answer: &answer, comparison: comparison.as_ref(), fail_on: self.fail_on };
+        self.write(&sheet, around)?;
+        Ok(ExitCode::from(if sheet.failing() > 0 { FINDINGS } else { CLEAN }))
     }
 
     fn options(&self) -> anyhow::Result<Options> {
@@ -164,14 +161,11 @@ impl Analyze {
         take_in(Source::Directory(path.to_owned()), &limits, config, meter)
     }
 
-    fn write(&self, answer: &kind::Answer, around: &Surroundings) -> anyhow::Result<()> {
-        let sheet = |paints| Sheet { answer, fail_on: self.fail_on, paint: Paint::new(paints) };
+    fn write(&self, sheet: &Sheet<'_>, around: &Surroundings) -> anyhow::Result<()> {
         let Some(file) = &self.output else {
             let stdout = io::stdout();
-            let paints = around.paints(&stdout);
-            let mut to = BufWriter::new(stdout.lock());
-            let written = (self.format.write)(&sheet(paints), &mut to).and_then(|()| to.flush());
-            return match written {
+            let paint = Paint::new(around.paints(&stdout));
+            return match self.format.write(sheet, paint, &mut BufWriter::new(stdout.lock())) {
                 // Whoever reads us has seen enough.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
                 other => Ok(other?),
@@ -179,10 +173,47 @@ impl Analyze {
         };
         let failed = || format!("--output {}", file.display());
         let mut to = BufWriter::new(File::create(file).with_context(failed)?);
-        (self.format.write)(&sheet(false), &mut to).and_then(|()| to.flush()).with_context(failed)?;
+        self.format.write(sheet, Paint::new(false), &mut to).with_context(failed)?;
         eprintln!("The report is in {}.", file.display());
         Ok(())
     }
+}
+
+impl Format {
+    fn write(self, sheet: &Sheet<'_>, paint: Paint, to: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Text => text::write(sheet, paint, to)?,
+            Self::Export(format) => {
+                to.write_all(&(format.write)(&sheet.answer.report).map_err(io::Error::other)?)?;
+            }
+        }
+        to.flush()
+    }
+}
+
+impl Sheet<'_> {
+    /// What counts: all findings, or those that are new against the baseline.
+    fn findings(&self) -> Vec<&Finding> {
+        match self.comparison {
+            Some(comparison) => comparison.new.iter().collect(),
+            None => self.answer.report.findings().collect(),
+        }
+    }
+
+    /// How many of them fail the run.
+    fn failing(&self) -> usize {
+        let fails = |finding: &&&Finding| {
+            finding.confidence >= Confidence::Medium && self.fail_on.is_met_by(finding.severity)
+        };
+        self.findings().iter().filter(fails).count()
+    }
+}
+
+/// Reads a report that was written as JSON.
+fn read_report(file: &Path) -> anyhow::Result<Report> {
+    let failed = || format!("--baseline {}", file.display());
+    let text = std::fs::read(file).with_context(failed)?;
+    serde_json::from_slice(&text).context("is no report as --format json writes it").with_context(failed)
 }
 
 /// Takes a source in, with no sandbox where none is needed: a directory is only read.
@@ -233,21 +264,23 @@ impl Threshold {
         })
     }
 
-    fn is_met_by(self, worst: Option<Severity>) -> bool {
-        self.severity().zip(worst).is_some_and(|(threshold, worst)| worst >= threshold)
+    fn is_met_by(self, severity: Severity) -> bool {
+        self.severity().is_some_and(|threshold| severity >= threshold)
     }
 }
 
 impl std::fmt::Debug for Format {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name)
+        f.write_str(match self {
+            Self::Text => TEXT,
+            Self::Export(format) => format.name,
+        })
     }
 }
 
 fn format_parser() -> impl TypedValueParser<Value = Format> {
-    let names = FORMATS.map(|format| PossibleValue::new(format.name).help(format.about));
-    PossibleValuesParser::new(names)
-        .map(|name| FORMATS.into_iter().find(|format| format.name == name).unwrap_or(FORMATS[0]))
+    let names = std::iter::once(TEXT).chain(export::FORMATS.iter().map(|format| format.name));
+    PossibleValuesParser::new(names).map(|name| export::format(&name).map_or(Format::Text, Format::Export))
 }
 
 fn language(name: &str) -> Result<Language, String> {
@@ -263,10 +296,9 @@ mod tests {
 
     #[test]
     fn the_threshold_itself_fails_and_never_never_does() {
-        assert!(Threshold::High.is_met_by(Some(Severity::High)));
-        assert!(Threshold::Info.is_met_by(Some(Severity::Critical)));
-        assert!(!Threshold::High.is_met_by(Some(Severity::Medium)));
-        assert!(!Threshold::Info.is_met_by(None));
-        assert!(!Threshold::Never.is_met_by(Some(Severity::Critical)));
+        assert!(Threshold::High.is_met_by(Severity::High));
+        assert!(Threshold::Info.is_met_by(Severity::Critical));
+        assert!(!Threshold::High.is_met_by(Severity::Medium));
+        assert!(!Threshold::Never.is_met_by(Severity::Critical));
     }
 }
