@@ -2,3 +2,4 @@
 
 mod gate;
 mod health;
+mod identity;
