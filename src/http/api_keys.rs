@@ -23,6 +23,7 @@ pub(super) struct CreateKey {
     name: String,
     /// What it is limited to; if absent, `read` and `write`.
     #[serde(default = "read_and_write")]
+    #[schema(min_items = 1)]
     scopes: Vec<Scope>,
     /// It is good until then; if absent, until it is revoked.
     expires_at: Option<DateTime<Utc>>,

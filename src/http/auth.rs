@@ -18,10 +18,10 @@ use crate::error::Result;
 #[serde(deny_unknown_fields)]
 pub(super) struct RegisterRequest {
     /// Its address.
-    #[schema(example = "ada@example.com", max_length = 254)]
+    #[schema(example = "ada@example.com", max_length = 254, pattern = r"^[^@\s]+@[^@\s]+$")]
     email: String,
     /// 10 to 256 characters, and not the address.
-    #[schema(min_length = 10, max_length = 256, example = "correct horse battery staple")]
+    #[schema(value_type = String, format = Password, min_length = 10, max_length = 256, example = "correct horse battery staple")]
     password: Secret,
     /// What it is called; if absent, as the address before the @.
     #[serde(default)]

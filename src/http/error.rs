@@ -116,6 +116,35 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", message)
     }
 
+    /// Whether an answer is an error that speaks in plain text: an extractor of axum's own refused the request.
+    pub(super) fn is_foreign(response: &Response) -> bool {
+        let is_error = response.status().is_client_error() || response.status().is_server_error();
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        is_error && kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"))
+    }
+
+    /// The same in the contract's words.
+    pub(super) async fn of_foreign(response: &mut Response) -> Self {
+        let (status, body) = (response.status(), std::mem::take(response.body_mut()));
+        let body = axum::body::to_bytes(body, 1000).await.unwrap_or_default();
+        let said = String::from_utf8_lossy(&body).into_owned();
+        let said =
+            if said.is_empty() { status.canonical_reason().unwrap_or("refused").to_owned() } else { said };
+        let code = match status {
+            status if status.is_server_error() => {
+                return Self { cause: Some(Arc::new(anyhow::anyhow!(said))), ..Self::internal() };
+            }
+            StatusCode::BAD_REQUEST => "MALFORMED_REQUEST",
+            StatusCode::NOT_FOUND => "NOT_FOUND",
+            StatusCode::PAYLOAD_TOO_LARGE => "PAYLOAD_TOO_LARGE",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "UNSUPPORTED_MEDIA_TYPE",
+            StatusCode::UNPROCESSABLE_ENTITY => "VALIDATION_FAILED",
+            StatusCode::UPGRADE_REQUIRED => "UPGRADE_REQUIRED",
+            _ => "REFUSED",
+        };
+        Self::new(status, code, said)
+    }
+
     /// Its stable name.
     pub fn code(&self) -> &'static str {
         self.code

@@ -159,7 +159,11 @@ impl Gate {
                 Some(answer) => answer,
                 None => self.admit(inner, request, &mut log).await,
             };
-            if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            let problem = match response.extensions_mut().remove::<Problem>() {
+                None if Problem::is_foreign(&response) => Some(Problem::of_foreign(&mut response).await),
+                ours => ours,
+            };
+            if let Some(problem) = problem {
                 let id = log.request_id.to_str().unwrap_or_default();
                 problem.log(id, &self.route.path);
                 problem.fill(&mut response, id);

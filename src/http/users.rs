@@ -57,7 +57,7 @@ pub(super) struct PageQuery {
     limit: u32,
     /// How many to pass over.
     #[serde(default)]
-    #[param(minimum = 0, default = 0)]
+    #[param(minimum = 0, maximum = 9_223_372_036_854_775_807_i64, default = 0)]
     offset: u64,
 }
 
@@ -69,7 +69,7 @@ pub(super) struct OwnPatch {
     #[schema(max_length = 100)]
     name: Option<String>,
     /// A new password, of 10 to 256 characters. It ends all sessions; API keys stay.
-    #[schema(min_length = 10, max_length = 256)]
+    #[schema(value_type = Option<String>, format = Password, min_length = 10, max_length = 256)]
     password: Option<Secret>,
     /// The password until now; needed to change it.
     current_password: Option<Secret>,
@@ -80,10 +80,10 @@ pub(super) struct OwnPatch {
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateUser {
     /// Its address.
-    #[schema(example = "ada@example.com", max_length = 254)]
+    #[schema(example = "ada@example.com", max_length = 254, pattern = r"^[^@\s]+@[^@\s]+$")]
     email: String,
     /// 10 to 256 characters, and not the address.
-    #[schema(min_length = 10, max_length = 256)]
+    #[schema(value_type = String, format = Password, min_length = 10, max_length = 256)]
     password: Secret,
     /// What it is called; if absent, as the address before the @.
     #[serde(default)]
@@ -105,7 +105,7 @@ pub(super) struct PatchUser {
     /// Whether it may do nothing at all for now. Ends all its sessions and stops its keys.
     disabled: Option<bool>,
     /// A new password, of 10 to 256 characters. Ends all its sessions.
-    #[schema(min_length = 10, max_length = 256)]
+    #[schema(value_type = Option<String>, format = Password, min_length = 10, max_length = 256)]
     password: Option<Secret>,
 }
 
@@ -148,6 +148,9 @@ pub(super) async fn list_users(
     let PageQuery { limit, offset } = page;
     if !(1..=200).contains(&limit) {
         return Err(Error::invalid("limit", "1 to 200"));
+    }
+    if i64::try_from(offset).is_err() {
+        return Err(Error::invalid("offset", "there are not that many"));
     }
     let (users, total) = app.auth.users(limit, offset).await?;
     Ok(Json(UserPage { users: users.into_iter().map(User::from).collect(), total, limit, offset }))

@@ -45,7 +45,9 @@ async fn a_server_whose_database_is_gone_is_alive_but_not_ready() {
     }
 }
 
-#[tokio::test]
+// On threads of its own, the app goes on while this one waits for the cluster: a backend that waits for a client that
+// does not run would hold up the shutdown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_is_ready_again_when_its_database_is_back() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();

@@ -5,4 +5,5 @@ mod builds;
 mod events;
 mod gate;
 mod health;
+mod identity;
 mod sockets;

@@ -109,7 +109,7 @@ impl Cluster {
         self.ctl(&["-l", log, "-o", &options, "-w", "start"]);
     }
 
-    /// Stops it as `mode` says (`smart`, `fast`, `immediate`).
+    /// Stops it as `mode` says (`smart`, `fast`, `immediate`). Blocks this thread: the app must have another.
     pub(crate) fn stop(&self, mode: &str) {
         self.ctl(&["-m", mode, "-w", "stop"]);
     }
