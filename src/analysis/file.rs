@@ -6,6 +6,7 @@ use ast_grep_core::tree_sitter::StrDoc;
 use super::coverage::{self, Imported};
 use super::fingerprint;
 use super::languages::{Content, FileKind, Language, classify};
+use super::limits;
 use super::metrics::{self, FileMetrics, Lines, Token, Walk};
 use super::parse::{NoTree, parse};
 use super::rules::{self, Compiled, Match};
@@ -109,6 +110,7 @@ pub(super) fn analyze(
             None => look(file, &text, language, custom, stopped)?,
         },
     };
+    let matches: Vec<_> = matches.into_iter().chain(limits::exceeded(&walk, &text)).collect();
     let searched = secrets::search(&file.path, &text, options.fingerprint_key.as_deref());
     let comments = match kind {
         FileKind::Code(_) if !walk.tokens.is_empty() => walk.comments.clone(),

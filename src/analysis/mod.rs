@@ -10,6 +10,7 @@ mod duplicates;
 mod file;
 mod fingerprint;
 pub mod languages;
+mod limits;
 pub mod metrics;
 mod parse;
 mod recommendations;

@@ -3,9 +3,10 @@
 //! Ours is `codeyard: ignore[rule, rule] reason`, on the line or on a line of its own above; without the
 //! brackets it covers every rule, with `ignore-file` the whole file, and `until 2027-01-31` in the reason lets
 //! it expire. The marks of other tools are honoured as those tools mean them: `noqa`, `nosec`, `nosemgrep`,
-//! `eslint-disable`, `NOLINT`, `nolint`. Where such a mark names rules, it covers the findings of ours that go
-//! by that name or have it among their `aliases`.
+//! `eslint-disable`, `NOLINT`, `nolint`, `pylint: disable`. Where such a mark names rules, it covers the
+//! findings of ours that go by that name or have it among their `aliases`.
 
+use std::collections::HashMap;
 use std::ops::{Range, RangeInclusive};
 
 use chrono::NaiveDate;
@@ -54,6 +55,9 @@ pub(super) struct Named {
     pub(super) aliases: Vec<String>,
 }
 
+/// Lines of comment that may stand between a mark and the code it is about.
+const MOST_COMMENTS: usize = 20;
+
 /// A suppression and the lines it covers.
 struct Mark {
     suppression: Suppression,
@@ -71,13 +75,15 @@ pub(super) fn apply(
     today: Option<NaiveDate>,
 ) -> Outcome {
     let marks = marks(path, text, comments);
+    let index = LineIndex::of(&marks);
     let mut used = vec![false; marks.len()];
     let mut outcome = Outcome::default();
     for named in findings {
-        match marks.iter().position(|mark| mark.covers(&named, today)) {
-            Some(index) => {
-                used[index] = true;
-                let by = marks[index].suppression.clone();
+        let covering = index.candidates(&named.finding).find(|&at| marks[at].covers(&named, today));
+        match covering {
+            Some(at) => {
+                used[at] = true;
+                let by = marks[at].suppression.clone();
                 outcome.suppressed.push(Suppressed { finding: named.finding, by });
             }
             None => outcome.kept.push(named.finding),
@@ -87,6 +93,34 @@ pub(super) fn apply(
         marks.into_iter().zip(used).filter(|(mark, used)| !used && mark.suppression.mark == "codeyard");
     outcome.unused = unused.map(|(mark, _)| mark.suppression).collect();
     outcome
+}
+
+/// The marks by the lines they cover, so that a file full of them costs no more than its length.
+struct LineIndex {
+    by_line: HashMap<usize, Vec<usize>>,
+    /// Those that cover many lines.
+    wide: Vec<usize>,
+}
+
+impl LineIndex {
+    fn of(marks: &[Mark]) -> Self {
+        let mut index = Self { by_line: HashMap::new(), wide: Vec::new() };
+        for (at, mark) in marks.iter().enumerate() {
+            if mark.lines.end() - mark.lines.start() > MOST_COMMENTS + 1 {
+                index.wide.push(at);
+                continue;
+            }
+            for line in mark.lines.clone() {
+                index.by_line.entry(line).or_default().push(at);
+            }
+        }
+        index
+    }
+
+    fn candidates(&self, finding: &Finding) -> impl Iterator<Item = usize> {
+        let at = |line: usize| self.by_line.get(&line).into_iter().flatten();
+        at(finding.region.line).chain(at(finding.region.end_line)).chain(&self.wide).copied()
+    }
 }
 
 impl Mark {
@@ -110,19 +144,23 @@ impl Mark {
 /// Every mark in the comments of a file.
 fn marks(path: &str, text: &str, comments: &[Range<usize>]) -> Vec<Mark> {
     let mut marks = Vec::new();
+    let (mut line, mut counted) = (1, 0);
+    let enables: Vec<usize> = text.match_indices("eslint-enable").map(|(at, _)| at).collect();
     for range in comments {
         let Some(comment) = text.get(range.clone()) else { continue };
+        line += text[counted..range.start].matches('\n').count();
+        counted = range.start;
         // Most comments are none; this is all that they cost.
-        if !["codeyard:", "noqa", "nosec", "nosemgrep", "eslint-", "nolint", "NOLINT"]
+        if !["codeyard:", "noqa", "nosec", "nosemgrep", "eslint-", "nolint", "NOLINT", "pylint"]
             .iter()
             .any(|word| comment.contains(word))
         {
             continue;
         }
-        let place = Place::of(text, range);
+        let place = Place::of(text, range, line);
         let body = comment.trim_start_matches(['/', '#', '*', '!', ' ', '\t', '-', '<']);
         let body = body.trim_end_matches(['*', '/', ' ', '\n', '\r', '-', '>']);
-        marks.extend(read(body, &place, text, range.end).map(
+        marks.extend(read(body, &place, text, &enables).map(
             |(name, rules, reason, lines, security_only)| Mark {
                 suppression: Suppression {
                     path: path.to_owned(),
@@ -143,7 +181,7 @@ fn marks(path: &str, text: &str, comments: &[Range<usize>]) -> Vec<Mark> {
 type Read<'a> = (&'a str, Vec<String>, String, RangeInclusive<usize>, bool);
 
 /// Reads one comment. The marks of other tools may stand behind other text, ours must come first.
-fn read<'a>(body: &str, place: &Place, text: &str, end: usize) -> Option<Read<'a>> {
+fn read<'a>(body: &str, place: &Place, text: &str, enables: &[usize]) -> Option<Read<'a>> {
     if let Some(rest) = body.strip_prefix("codeyard: ignore") {
         let (whole_file, rest) = rest.strip_prefix("-file").map_or((false, rest), |rest| (true, rest));
         let (rules, reason) = bracketed(rest, '[', ']');
@@ -156,12 +194,17 @@ fn read<'a>(body: &str, place: &Place, text: &str, end: usize) -> Option<Read<'a
         } else if let Some(rest) = rest.strip_prefix("-line") {
             (place.line..=place.line, rest)
         } else {
-            let enabled =
-                text[end..].find("eslint-enable").map(|at| text[end..end + at].matches('\n').count());
+            let enabled = enables.get(enables.partition_point(|&at| at < place.end));
+            let enabled = enabled.map(|&at| text[place.end..at].matches('\n').count());
             (place.line..=enabled.map_or(usize::MAX, |lines| place.line + lines), rest)
         };
         let (names, reason) = rest.split_once("--").unwrap_or((rest, ""));
         return Some(("eslint-disable", list(names), reason.trim().to_owned(), lines, false));
+    }
+    if let Some((_, rest)) = body.split_once("pylint: disable=") {
+        let names = rest.split_whitespace().next().unwrap_or_default();
+        let reason = rest[names.len()..].trim_start_matches([' ', '#', '-']).to_owned();
+        return Some(("pylint", list(names), reason, place.line..=place.line, false));
     }
     if let Some(rest) = after(body, "NOLINTNEXTLINE") {
         let (rules, reason) = bracketed(rest, '(', ')');
@@ -195,9 +238,8 @@ struct Place {
 }
 
 impl Place {
-    fn of(text: &str, range: &Range<usize>) -> Self {
+    fn of(text: &str, range: &Range<usize>, line: usize) -> Self {
         let before = &text[..range.start];
-        let line = before.matches('\n').count() + 1;
         let start = before.rfind('\n').map_or(0, |at| at + 1);
         Self { line, alone: before[start..].trim().is_empty(), end: range.end }
     }
@@ -209,6 +251,7 @@ impl Place {
         }
         let below = text[self.end..].lines().skip(usize::from(!text[..self.end].ends_with('\n')));
         let comments = below
+            .take(MOST_COMMENTS)
             .take_while(|line| {
                 let line = line.trim_start();
                 line.is_empty() || ["#", "//", "/*", "*"].iter().any(|mark| line.starts_with(mark))

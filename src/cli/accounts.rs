@@ -90,7 +90,7 @@ enum RoleName {
     Admin,
 }
 
-/// Print an access token, or make an API key, for scripts.
+/// Print an access token, or make an API key, for scripts
 ///
 /// The access token is a JWT that is good for --hours; with --api-key NAME it is an API key, which is good until it
 /// is revoked or expires. Nothing but the token is printed:

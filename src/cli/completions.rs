@@ -7,7 +7,7 @@ use clap_complete::{Shell, generate};
 
 use super::say;
 
-/// Print the completion script for a shell.
+/// Print the completion script for a shell
 ///
 /// For bash: codeyard completions bash > /etc/bash_completion.d/codeyard
 /// For zsh:  codeyard completions zsh > "${fpath[1]}/_codeyard"

@@ -39,8 +39,8 @@ struct CommandLine {
     /// Read settings from this TOML file [env: CODEYARD_CONFIG].
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// When to write colours.
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    /// When to write colours: auto (on a terminal, unless NO_COLOR is set), always or never.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
     color: surroundings::Color,
     #[command(subcommand)]
     command: Command,

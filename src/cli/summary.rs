@@ -82,8 +82,7 @@ fn write_recommendations(to: &mut impl Write, report: &Report, paint: Paint) -> 
     writeln!(to, "\n{}", paint.bold("What to do first"))?;
     for (at, advice) in report.recommendations.iter().take(RECOMMENDATIONS).enumerate() {
         let gain = if advice.gain > 0.0 { format!("score +{:.1}, ", advice.gain) } else { String::new() };
-        let places = count(advice.places, "place");
-        let cost = paint.dim(format!("({gain}{places}, about {} min)", advice.effort_minutes));
+        let cost = paint.dim(format!("({gain}about {} min)", advice.effort_minutes));
         writeln!(to, "  {}. {} {cost}", at + 1, harmless(&advice.title))?;
     }
     Ok(())

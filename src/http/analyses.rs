@@ -2,22 +2,22 @@
 
 use axum::extract::{FromRequest, Multipart, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::error::Problem;
 use super::extract::{Json, Path, Query, parse_json, read_body};
+use super::life::Life;
 use super::limits::Submit;
 use super::listing::ListQuery;
-use super::submit::{self, Accepted, JobError};
+use super::submit::{self, Accepted};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::jobs::NewRequest;
 use crate::kinds::analysis::{Analysis, AnalysisOptions, AnalysisSource, Answer, intake};
 use crate::kinds::{Kind, request};
-use crate::model::{Caller, Job, JobId, JobWithBodies, Status};
+use crate::model::{Caller, Job, JobId, JobWithBodies};
 use crate::source::{self, SourceFileText};
 use crate::store::Filter;
 
@@ -84,25 +84,8 @@ pub(super) struct AnalysisView {
     /// What it is called in lists.
     pub name: Option<String>,
     /// Where it is in its life.
-    pub status: Status,
-    /// Percent.
-    pub progress: i32,
-    /// What it is at.
-    pub current_step: Option<String>,
-    /// The attempt under way or the last one, from 1; 0 before the first.
-    pub attempts: i32,
-    /// How often it may be tried.
-    pub max_attempts: i32,
-    /// When it was submitted.
-    pub created_at: DateTime<Utc>,
-    /// When its first attempt began.
-    pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
-    pub finished_at: Option<DateTime<Utc>>,
-    /// When somebody asked for it to be cancelled.
-    pub cancel_requested_at: Option<DateTime<Utc>>,
-    /// Why it failed.
-    pub error: Option<JobError>,
+    #[serde(flatten)]
+    pub life: Life,
     /// The report's fields stand beside these.
     #[serde(flatten)]
     #[schema(value_type = Option<Answer>)]
@@ -337,17 +320,8 @@ fn view_of(found: JobWithBodies) -> AnalysisView {
     AnalysisView {
         id: job.id,
         task_id: job.id,
-        error: JobError::of(&job),
+        life: Life::of(&job),
         name: job.label,
-        status: job.status,
-        progress: job.progress,
-        current_step: job.step,
-        attempts: job.attempt,
-        max_attempts: job.max_attempts,
-        created_at: job.created_at,
-        started_at: job.started_at,
-        finished_at: job.finished_at,
-        cancel_requested_at: job.cancel_requested_at,
         report: found.result.and_then(|result| serde_json::from_str(&result).ok()),
     }
 }

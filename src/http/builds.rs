@@ -2,18 +2,18 @@
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
 use super::extract::{Json, Path, Query};
+use super::life::Life;
 use super::listing::ListQuery;
-use super::submit::{self, Accepted, JobError};
+use super::submit::{self, Accepted};
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
 use crate::jobs::NewRequest;
-use crate::model::{Caller, Job, JobId, JobWithBodies, Status};
+use crate::model::{Caller, Job, JobId, JobWithBodies};
 use crate::store::Filter;
 
 use super::limits::Submit;
@@ -52,28 +52,11 @@ pub(super) struct BuildView {
     #[schema(value_type = Option<Object>)]
     pub parameters: Option<Box<RawValue>>,
     /// Where it is in its life.
-    pub status: Status,
-    /// Percent.
-    pub progress: i32,
-    /// What it is at.
-    pub current_step: Option<String>,
-    /// The attempt under way or the last one, from 1; 0 before the first.
-    pub attempts: i32,
-    /// How often it may be tried.
-    pub max_attempts: i32,
-    /// When it was submitted.
-    pub created_at: DateTime<Utc>,
-    /// When its first attempt began.
-    pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
-    pub finished_at: Option<DateTime<Utc>>,
-    /// When somebody asked for it to be cancelled.
-    pub cancel_requested_at: Option<DateTime<Utc>>,
+    #[serde(flatten)]
+    pub life: Life,
     /// What came of it.
     #[schema(value_type = Option<Object>)]
     pub results: Option<Box<RawValue>>,
-    /// Why it failed.
-    pub error: Option<JobError>,
     /// The files it left behind, as the results name them.
     #[schema(value_type = Vec<Object>)]
     pub artifacts: Box<RawValue>,
@@ -228,19 +211,10 @@ fn view_of(found: JobWithBodies) -> BuildView {
     let job: Job = found.job;
     BuildView {
         task_id: job.id,
-        error: JobError::of(&job),
+        life: Life::of(&job),
         project_name: job.label.unwrap_or_default(),
         goal: asked.goal,
         parameters: asked.parameters,
-        status: job.status,
-        progress: job.progress,
-        current_step: job.step,
-        attempts: job.attempt,
-        max_attempts: job.max_attempts,
-        created_at: job.created_at,
-        started_at: job.started_at,
-        finished_at: job.finished_at,
-        cancel_requested_at: job.cancel_requested_at,
         results: found.result.and_then(|result| RawValue::from_string(result).ok()),
         artifacts: left.artifacts.unwrap_or_else(no_artifacts),
         cost: left.cost,

@@ -112,15 +112,10 @@ pub(super) async fn job_logs(
 ) -> Result<Response> {
     let (_, watch) = app.jobs.watch(id, 0, &caller).await?;
     let follow = query.follow.unwrap_or(false);
-    let lines = unfold(Some((app, watch)), move |state| async move {
-        let (app, mut watch) = state?;
-        let lines = if follow {
-            next_or_end(&app, id, &mut watch).await
-        } else {
-            watch.at_hand().await.ok().flatten()
-        };
+    let lines = unfold(Follow::new(app, id, watch), move |mut state| async move {
+        let lines = if follow { state.next().await } else { state.watch.at_hand().await.ok().flatten() };
         let text: String = lines?.iter().filter_map(|line| log_line(&line.event)).collect();
-        Some((Ok::<_, Infallible>(Bytes::from(text)), Some((app, watch))))
+        Some((Ok::<_, Infallible>(Bytes::from(text)), state))
     });
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(lines)).into_response())
 }
@@ -164,9 +159,7 @@ fn wait_of(headers: &HeaderMap) -> Option<Duration> {
 
 /// Waits for an event that `watch` has not seen; not when the job is over, and not while the server goes away.
 async fn wait_for_news(app: &App, id: JobId, watch: &mut Watch, wait: Duration) -> Result<()> {
-    let seen = watch.seen();
-    let ended = app.store.log_bounds(id).await?.is_none_or(|bounds| bounds.ended && bounds.last_seq <= seen);
-    if ended {
+    if is_over(app, id, watch).await.unwrap_or(true) {
         return Ok(());
     }
     tokio::select! {
@@ -177,12 +170,12 @@ async fn wait_for_news(app: &App, id: JobId, watch: &mut Watch, wait: Duration) 
 }
 
 fn stream(app: App, id: JobId, watch: Watch) -> Response {
-    let lines = unfold((app, watch), move |(app, mut watch)| async move {
-        let lines = next_or_end(&app, id, &mut watch).await?;
+    let lines = unfold(Follow::new(app, id, watch), move |mut state| async move {
+        let lines = state.next().await?;
         let events: Vec<Event> = lines.iter().map(|line| line.event.clone()).collect();
-        let result = result_for(&app, &events).await.ok()?;
+        let result = result_for(&state.app, &events).await.ok()?;
         let frames: Vec<_> = lines.iter().map(|line| sse_of(line, result.as_deref())).collect();
-        Some((futures::stream::iter(frames), (app, watch)))
+        Some((futures::stream::iter(frames), state))
     });
     let lines = futures::StreamExt::flatten(lines);
     Sse::new(typed(lines)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
@@ -200,19 +193,41 @@ fn sse_of(line: &Arc<Line>, result: Option<&str>) -> SseEvent {
     event.event(frame::sort_of(&line.event)).data(frame.as_str())
 }
 
-/// The next events, or `None` when the job is over and all of its log was seen, or the server goes away.
-pub(super) async fn next_or_end(app: &App, id: JobId, watch: &mut Watch) -> Option<Vec<Arc<Line>>> {
-    if let Some(lines) = watch.at_hand().await.ok()? {
-        return Some(lines);
+/// A way through a log that ends where the job does.
+struct Follow {
+    app: App,
+    id: JobId,
+    watch: Watch,
+    /// Whether the job may be over: not known at first, and again after each event that says so.
+    may_be_over: bool,
+}
+
+impl Follow {
+    fn new(app: App, id: JobId, watch: Watch) -> Self {
+        Self { app, id, watch, may_be_over: true }
     }
+
+    /// The next events, or `None` when the job is over and all of its log was seen, or the server goes away.
+    async fn next(&mut self) -> Option<Vec<Arc<Line>>> {
+        let mut lines = self.watch.at_hand().await.ok()?;
+        if lines.is_none() {
+            if self.may_be_over && is_over(&self.app, self.id, &self.watch).await? {
+                return None;
+            }
+            lines = tokio::select! {
+                lines = self.watch.next() => lines.ok(),
+                () = self.app.hub.closing().cancelled() => None,
+            };
+        }
+        self.may_be_over = lines.as_ref()?.last().is_some_and(|line| line.event.status.is_final());
+        lines
+    }
+}
+
+/// Whether the job is over and all of its log was seen; `None` when that cannot be found out.
+async fn is_over(app: &App, id: JobId, watch: &Watch) -> Option<bool> {
     let bounds = app.store.log_bounds(id).await.ok()??;
-    if bounds.ended && bounds.last_seq <= watch.seen() {
-        return None;
-    }
-    tokio::select! {
-        lines = watch.next() => lines.ok(),
-        () = app.hub.closing().cancelled() => None,
-    }
+    Some(bounds.ended && bounds.last_seq <= watch.seen())
 }
 
 fn log_line(event: &Event) -> Option<String> {

@@ -26,7 +26,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Error;
-use crate::observe::RouteMetrics;
+use crate::observe::{RouteMetrics, join_trace};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -152,6 +152,7 @@ impl Gate {
         let request_id = self.app.doors.ids.of(request.headers());
         let method = request.method().clone();
         let span = self.route.span(&request_id, &method);
+        join_trace(&span, request.headers());
         async {
             let origin = self.app.doors.cors.origin(request.headers());
             let mut log = LogLine { request_id, caller: None };

@@ -11,8 +11,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Json, Path, Query};
 use super::identity::Admin;
+use super::life::Life;
 use super::listing::ListQuery;
-use super::submit::JobError;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::model::{Caller, JobId, JobWithBodies, Status, UserId};
@@ -35,31 +35,14 @@ pub(super) struct JobView {
     /// The job that submitted it.
     pub parent_id: Option<JobId>,
     /// Where it is in its life.
-    pub status: Status,
+    #[serde(flatten)]
+    pub life: Life,
     /// −10 to 10; higher goes first.
     pub priority: i32,
-    /// Percent.
-    pub progress: i32,
-    /// What it is at.
-    pub current_step: Option<String>,
-    /// The attempt under way or the last one, from 1; 0 before the first.
-    pub attempts: i32,
-    /// How often it may be tried.
-    pub max_attempts: i32,
     /// Number of its last event.
     pub last_seq: i64,
-    /// When it was submitted.
-    pub created_at: DateTime<Utc>,
     /// It does not start before this time; absent once it has ended.
     pub run_at: Option<DateTime<Utc>>,
-    /// When its first attempt began.
-    pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
-    pub finished_at: Option<DateTime<Utc>>,
-    /// When somebody asked for it to be cancelled.
-    pub cancel_requested_at: Option<DateTime<Utc>>,
-    /// Why it failed.
-    pub error: Option<JobError>,
     /// What it was asked; not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -275,24 +258,15 @@ fn view_of(found: JobWithBodies) -> JobView {
     let json = |text: Option<String>| text.and_then(|text| RawValue::from_string(text).ok());
     JobView {
         id: job.id,
-        error: JobError::of(&job),
+        life: Life::of(&job),
         kind: job.kind,
         queue: job.queue,
         owner_id: job.owner_id,
         name: job.label,
         parent_id: job.parent_id,
-        status: job.status,
         priority: job.priority,
-        progress: job.progress,
-        current_step: job.step,
-        attempts: job.attempt,
-        max_attempts: job.max_attempts,
         last_seq: job.last_seq,
-        created_at: job.created_at,
         run_at: job.run_at,
-        started_at: job.started_at,
-        finished_at: job.finished_at,
-        cancel_requested_at: job.cancel_requested_at,
         payload: json(found.payload),
         result: json(found.result),
     }

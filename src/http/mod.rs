@@ -15,6 +15,7 @@ mod headers;
 mod health;
 mod identity;
 mod jobs;
+mod life;
 mod limits;
 mod listing;
 mod metrics;

@@ -26,23 +26,6 @@ pub(super) struct Accepted {
     pub websocket_url: String,
 }
 
-/// Why a job failed.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct JobError {
-    /// A stable name.
-    pub code: String,
-    /// For a person.
-    pub message: String,
-}
-
-impl JobError {
-    /// Of a job that failed.
-    pub(super) fn of(job: &Job) -> Option<Self> {
-        let code = job.error_code.clone()?;
-        Some(Self { code, message: job.error_message.clone().unwrap_or_default() })
-    }
-}
-
 /// The answer to a submit.
 pub(super) fn accepted(job: &Job, noun: &str) -> (StatusCode, Json<Accepted>) {
     let message = match job.status {

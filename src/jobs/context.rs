@@ -8,6 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::journal::Room;
 use super::outcome::{Standing, Verdict, Wait};
 use super::running::Stop;
 use super::{Core, Failure, NewChild, StopReason};
@@ -125,40 +126,43 @@ impl Context {
 
     /// Says that preparations are over and the job itself begins. The worker says so for kinds that do not prepare.
     pub async fn begin(&self) {
+        let Some(room) = self.room().await else { return };
         let started = self.entry(names::STARTED, None, None, |said| {
             let begins = said.status == Status::Initializing;
             said.status = Status::Running;
             begins
         });
-        if let Some(report) = started {
-            self.0.core.journal.report(Report { status: Some(Status::Running), ..report }, None).await;
+        if let Some((report, _in_order)) = started {
+            room.report(Report { status: Some(Status::Running), ..report }, None);
         }
     }
 
     /// Says how far the job is, in percent, and at what. Percent never goes back; saying the same again is free.
     pub async fn progress(&self, percent: i32, step: &str) {
-        if let Some(report) = self.progress_report(percent, step) {
-            self.0.core.journal.report(report, None).await;
+        if let Some(room) = self.room().await {
+            self.say_progress(room, percent, step);
         }
     }
 
     /// As [`Context::progress`], from a thread that must not wait: left out when the engine is busy.
     pub fn try_progress(&self, percent: i32, step: &str) {
-        if let Some(report) = self.progress_report(percent, step) {
-            self.0.core.journal.try_report(report);
+        if let Some(room) = self.0.core.journal.room_at_once(self.0.job) {
+            self.say_progress(room, percent, step);
         }
     }
 
-    fn progress_report(&self, percent: i32, step: &str) -> Option<Report> {
+    fn say_progress(&self, room: Room<'_>, percent: i32, step: &str) {
         let mut moved = 0;
-        let report = self.entry(names::PROGRESS, Some(step.to_owned()), None, |said| {
+        let news = self.entry(names::PROGRESS, Some(step.to_owned()), None, |said| {
             let percent = percent.clamp(0, 100).max(said.progress);
             let news = percent > said.progress || said.step.as_deref() != Some(step);
             (said.progress, moved) = (percent, percent);
             said.step = Some(step.to_owned());
             news
-        })?;
-        Some(Report { progress: Some(moved), step: Some(step.to_owned()), ..report })
+        });
+        if let Some((report, _in_order)) = news {
+            room.report(Report { progress: Some(moved), step: Some(step.to_owned()), ..report }, None);
+        }
     }
 
     /// Adds a line to the job's log.
@@ -173,8 +177,9 @@ impl Context {
     }
 
     async fn say(&self, name: &str, message: Option<String>, data: Option<Box<RawValue>>) {
-        if let Some(report) = self.entry(name, message, data, |_| true) {
-            self.0.core.journal.report(report, None).await;
+        let Some(room) = self.room().await else { return };
+        if let Some((report, _in_order)) = self.entry(name, message, data, |_| true) {
+            room.report(report, None);
         }
     }
 
@@ -182,8 +187,8 @@ impl Context {
     pub async fn save(&self, checkpoint: &impl Serialize) -> bool {
         let Ok(checkpoint) = to_raw_value(checkpoint) else { return false };
         let (reply, answer) = oneshot::channel();
-        let report = Report { checkpoint: Some(checkpoint), ..self.report(Vec::new()) };
-        self.0.core.journal.report(report, Some(reply)).await;
+        let Some(room) = self.room().await else { return false };
+        room.report(Report { checkpoint: Some(checkpoint), ..self.report(Vec::new()) }, Some(reply));
         answer.await.unwrap_or(false)
     }
 
@@ -198,14 +203,19 @@ impl Context {
         self.0.core.submit_child(self.0.job, self.0.owner, name, child).await
     }
 
-    /// An event for the log, if there is one to write: `change` says whether.
+    async fn room(&self) -> Option<Room<'_>> {
+        self.0.core.journal.room(self.0.job).await
+    }
+
+    /// An event for the log, if there is one to write: `change` says whether. Send it before letting go of the guard,
+    /// so that what was said first is written first.
     fn entry(
         &self,
         name: &str,
         message: Option<String>,
         data: Option<Box<RawValue>>,
         change: impl FnOnce(&mut Said) -> bool,
-    ) -> Option<Report> {
+    ) -> Option<(Report, MutexGuard<'_, Said>)> {
         let mut said = self.said();
         if !change(&mut said) {
             return None;
@@ -221,9 +231,12 @@ impl Context {
                 None,
             ),
             // Progress itself still counts, only nobody is told.
-            _ => return (name == names::PROGRESS || name == names::STARTED).then(|| self.report(Vec::new())),
+            _ if name == names::PROGRESS || name == names::STARTED => {
+                return Some((self.report(Vec::new()), said));
+            }
+            _ => return None,
         };
-        Some(self.report(vec![event]))
+        Some((self.report(vec![event]), said))
     }
 
     fn new_event(
@@ -261,8 +274,8 @@ impl Context {
             _ => None,
         };
         let (reply, answer) = oneshot::channel();
-        let report = Report { ending: Some(ending), ..self.report(vec![event]) };
-        self.0.core.journal.report(report, Some(reply)).await;
+        let Some(room) = self.room().await else { return false };
+        room.report(Report { ending: Some(ending), ..self.report(vec![event]) }, Some(reply));
         let taken = answer.await.unwrap_or(false);
         if let Some(run_at) = later.filter(|_| taken) {
             self.0.core.announce_work(&self.0.queue, self.0.in_turn, run_at);

@@ -52,22 +52,32 @@ impl Journal {
         answer.await.unwrap_or_else(|_| Err(Error::database_away()))
     }
 
-    /// Passes a report on; waits only when the lane is full.
-    pub(super) async fn report(&self, report: Report, reply: Option<oneshot::Sender<bool>>) {
-        let lane = self.lane_of(report.job);
+    /// Waits until there is room for a word about a job. Whoever decides what to say only then, under a lock of its
+    /// own, keeps its words in order.
+    pub(super) async fn room(&self, job: JobId) -> Option<Room<'_>> {
         // A closed lane means that the process is at its end; the job will be rescued.
-        let _ = lane.send(Entry::Report(Box::new(report), reply)).await;
+        self.lane_of(job).reserve().await.ok().map(Room)
     }
 
-    /// Passes a report on, unless the lane is full.
-    pub(super) fn try_report(&self, report: Report) -> bool {
-        self.lane_of(report.job).try_send(Entry::Report(Box::new(report), None)).is_ok()
+    /// Room for a word about a job, if there is some at once.
+    pub(super) fn room_at_once(&self, job: JobId) -> Option<Room<'_>> {
+        self.lane_of(job).try_reserve().ok().map(Room)
     }
 
     /// All that is said of one job goes the same way, so that it stays in order.
     fn lane_of(&self, job: JobId) -> &mpsc::Sender<Entry> {
         let hash = job.0.as_u128() as u64;
         &self.lanes[usize::try_from(hash % self.lanes.len() as u64).unwrap_or_default()]
+    }
+}
+
+/// Room in a lane.
+pub(super) struct Room<'a>(mpsc::Permit<'a, Entry>);
+
+impl Room<'_> {
+    /// Passes a report on; `reply` hears whether it was taken.
+    pub(super) fn report(self, report: Report, reply: Option<oneshot::Sender<bool>>) {
+        self.0.send(Entry::Report(Box::new(report), reply));
     }
 }
 
@@ -123,10 +133,9 @@ impl Lane {
     }
 
     async fn write(&mut self, core: &Core, mut gathered: Gathered) {
-        let mut pause = Duration::from_millis(50);
+        let process = core.process();
         self.batches += 1;
         loop {
-            let process = core.process();
             match self.attempt(core, process, &gathered).await {
                 Ok(accepted) => return gathered.settle(core, accepted),
                 Err(error) if is_transient(&error) => {
@@ -135,14 +144,25 @@ impl Lane {
                     if gathered.reports.is_empty() {
                         return;
                     }
-                    tokio::time::sleep(pause + core.clock.jitter(pause)).await;
-                    pause = (pause * 2).min(Duration::from_secs(2));
-                    if core.store.has_batch(process, self.number, self.batches).await.is_ok_and(|has| has) {
+                    if self.was_written(core, process).await {
                         return gathered.settle_unheard(core);
                     }
                 }
                 Err(error) => return self.write_one_by_one(core, gathered, &error).await,
             }
+        }
+    }
+
+    /// Waits until the database answers again, and asks whether the last commit happened although nobody heard of it.
+    async fn was_written(&self, core: &Core, process: ProcessId) -> bool {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            tokio::time::sleep(pause + core.clock.jitter(pause)).await;
+            match core.store.has_batch(process, self.number, self.batches).await {
+                Ok(written) => return written,
+                Err(error) => tracing::debug!(%error, "the database does not answer yet"),
+            }
+            pause = (pause * 2).min(Duration::from_secs(2));
         }
     }
 

@@ -85,7 +85,7 @@ pub(super) async fn send(
     }
 }
 
-/// One line: who sends it, then `l<id>`, `w<queue>` or `c<id>`, separated by spaces.
+/// One line: who sends it, then `l<id>`, `w<queue>` or `c<id>`, separated by spaces. (`h` is a newcomer's hello.)
 fn messages(from: ProcessId, wakes: BTreeSet<Wake>) -> Vec<String> {
     let words: Vec<_> = wakes
         .into_iter()
@@ -125,6 +125,9 @@ async fn hear(core: &Weak<Core>, pool: &PgPool) -> sqlx::Result<()> {
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
     if let Some(core) = core.upgrade() {
+        // Others learn that they are not alone before they next look around.
+        let hello = format!("{} h", core.process().0.simple());
+        sqlx::query("select pg_notify($1, $2)").bind(CHANNEL).bind(hello).execute(pool).await?;
         core.look_at_everything();
     }
     while let Some(message) = listener.try_recv().await? {
@@ -145,6 +148,7 @@ fn understand(core: &Arc<Core>, message: &str) {
             ("l", Ok(job)) => core.hub.hint(job),
             ("c", Ok(job)) => core.running.cancel(job),
             ("w", _) => core.hint_any(rest),
+            ("h", _) => core.wires.set_company(true),
             _ => {}
         }
     }

@@ -16,6 +16,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 pub use self::metrics::{Metrics, RouteMetrics};
+pub use self::traces::join_trace;
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 use json::JsonLines;

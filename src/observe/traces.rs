@@ -4,13 +4,17 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::http::HeaderMap;
 use bytes::Bytes;
 use opentelemetry::KeyValue;
-use opentelemetry_http::{HttpClient, HttpError, Request, Response};
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry_http::{HeaderExtractor, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tokio::runtime::Handle;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// How long the collector may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,6 +37,15 @@ pub(super) fn provider(endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
         .build();
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+}
+
+/// Makes a span part of the trace that the caller names in `traceparent`, if it names one.
+pub fn join_trace(span: &tracing::Span, headers: &HeaderMap) {
+    if headers.contains_key("traceparent") {
+        let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
+        // Refused where no traces are sent.
+        let _ = span.set_parent(parent);
+    }
 }
 
 /// Sends on our runtime: the exporter's own thread has none, and reqwest needs one.

@@ -121,8 +121,9 @@ impl Worker {
     fn spawn_loops(&self) {
         let inner = &self.0;
         inner.loops.spawn(keeper::beat(Arc::clone(inner)));
+        // Also where no jobs run: it tells whether there are others to wake.
+        inner.loops.spawn(keeper::look_around(Arc::clone(inner)));
         if inner.config.engine.run_jobs {
-            inner.loops.spawn(keeper::look_around(Arc::clone(inner)));
             inner.loops.spawn(claimer::claim(Arc::clone(inner)));
             inner.loops.spawn(periodic::submit(Arc::clone(inner)));
         }

@@ -99,15 +99,20 @@ async fn spans_reach_a_collector() {
 
     let app = TestApp::start().await;
     Log::of(&[("telemetry.otlp_endpoint", &endpoint)], async || {
-        app.get("/api/health/status").header("x-request-id", "traced-request").await.expect(200);
+        let ask = app.get("/api/health/status").header("x-request-id", "traced-request");
+        ask.header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+            .await
+            .expect(200);
     })
     .await;
     let (headers, body) =
         tokio::time::timeout(Duration::from_secs(20), received.recv()).await.unwrap().unwrap();
     assert_eq!(headers["content-type"], "application/x-protobuf");
+    let has = |expected: &[u8]| body.windows(expected.len()).any(|part| part == expected);
     for expected in ["codeyard", "request", "traced-request", "/api/health/status"] {
-        assert!(body.windows(expected.len()).any(|part| part == expected.as_bytes()), "{expected}");
+        assert!(has(expected.as_bytes()), "{expected}");
     }
+    assert!(has(&hex::decode("4bf92f3577b34da6a3ce929d0e0e4736").unwrap()), "the caller's trace goes on");
 }
 
 #[tokio::test]

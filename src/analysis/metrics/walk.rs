@@ -143,6 +143,9 @@ impl Cognitive {
     }
 }
 
+/// Functions and types nested deeper than this get no entry of their own: names and counts of hostile code
+/// would grow with the square of its depth.
+const MOST_NESTED: usize = 32;
 const CODE: u8 = 1;
 const COMMENT: u8 = 2;
 
@@ -230,7 +233,8 @@ impl<'s, 't> Walker<'s, 't> {
             {
                 Role::ElseIf
             }
-            Role::Function if !self.is_reported(node) => Role::Lambda,
+            Role::Function if self.names.len() >= MOST_NESTED || !self.is_reported(node) => Role::Lambda,
+            Role::Type if self.names.len() >= MOST_NESTED => Role::Other,
             role => role,
         }
     }

@@ -10,7 +10,7 @@ use ast_grep_config::RuleCore;
 use globset::GlobSet;
 
 use super::languages::Language;
-use super::secrets;
+use super::{limits, secrets};
 use crate::model::{Category, Confidence, Severity};
 
 pub use list::BUILTIN;
@@ -92,10 +92,14 @@ impl Compiled {
     }
 }
 
-/// The catalogue: every built-in rule, in the order of the list, and then the formats of secrets.
+/// The catalogue: every built-in rule, in the order of the list, then the limits of functions and the
+/// formats of secrets.
 pub fn catalogue() -> Vec<Rule> {
     let patterns = BUILTIN.iter().filter_map(|(_, document)| read(document, true).ok()).flatten();
-    patterns.map(|definition| definition.rule).chain(secrets::rules().iter().cloned()).collect()
+    patterns
+        .map(|definition| definition.rule)
+        .chain(limits::rules().iter().chain(secrets::rules()).cloned())
+        .collect()
 }
 
 /// The built-in rules of a language, compiled on first use. The tests see to it that every one compiles.

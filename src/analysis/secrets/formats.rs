@@ -152,7 +152,13 @@ pub(super) static FORMATS: &[Format] = &[
         id: "secret-private-key",
         name: "A private key",
         keywords: &["private key"],
-        pattern: r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?P<secret>(?:\\n|\\r|[\sA-Za-z0-9+/=:,.\x22'-]){60,})",
+        pattern: concat!(
+            r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?P<secret>",
+            // Line ends, quotes between the lines of a literal, and headers; then lines of base64.
+            r"(?:\\n|\\r|[\s\x22',+]|(?:Proc-Type|DEK-Info|Version|Comment):[^\n]*)*",
+            r"[A-Za-z0-9+/]{40,}(?:(?:\\n|\\r|[\s\x22',+])*[A-Za-z0-9+/]{40,})*",
+            r"(?:(?:\\n|\\r|[\s\x22',+])*[A-Za-z0-9+/]{1,64}={0,2})?)",
+        ),
         entropy: 3.5,
         withdraw: "the place where its public half is trusted",
         ..ANYTHING

@@ -5,6 +5,7 @@
 
 mod formats;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -97,27 +98,28 @@ impl Searched<'_> {
 
     /// Whether a range lies on or across a secret.
     pub(super) fn touches(&self, range: &Range<usize>) -> bool {
-        self.hidden.iter().any(|secret| secret.start < range.end && range.start < secret.end)
+        let before = self.hidden.partition_point(|secret| secret.start < range.end);
+        self.hidden[..before].last().is_some_and(|secret| range.start < secret.end)
     }
 }
 
 /// Finds the secrets of a text. With a key, their fingerprints tell equal values apart from different ones.
 pub(super) fn search(path: &str, text: &str, key: Option<&[u8]>) -> Searched<'static> {
-    let mut found: Vec<(Range<usize>, usize)> = Vec::new();
+    let mut found = BTreeMap::<usize, (Range<usize>, usize)>::new();
     for index in candidates(text) {
         let format = &FORMATS[index];
         for captures in pattern(index).into_iter().flat_map(|pattern| pattern.captures_iter(text)) {
             let Some(secret) = captures.name("secret").or_else(|| captures.get(0)) else { continue };
             let range = secret.range();
-            let taken = found.iter().any(|(other, _)| other.start < range.end && range.start < other.end);
+            let before = found.range(..range.end).next_back();
+            let taken = before.is_some_and(|(_, (other, _))| range.start < other.end);
             if !taken && is_real(secret.as_str(), format) {
-                found.push((range, index));
+                found.insert(range.start, (range, index));
             }
         }
     }
-    found.sort_by_key(|(range, _)| range.start);
-    let matches = found.iter().map(|(range, index)| of(path, text, range, *index, key)).collect();
-    Searched { matches, hidden: found.into_iter().map(|(range, _)| range).collect() }
+    let matches = found.values().map(|(range, index)| of(path, text, range, *index, key)).collect();
+    Searched { matches, hidden: found.into_values().map(|(range, _)| range).collect() }
 }
 
 /// The formats whose keywords a text has, in the order of the list.
@@ -182,7 +184,7 @@ fn is_real(value: &str, format: &Format) -> bool {
 
 /// Shannon's entropy in bits per character.
 fn entropy(value: &str) -> f64 {
-    let mut counts = std::collections::BTreeMap::new();
+    let mut counts = BTreeMap::new();
     for character in value.chars() {
         *counts.entry(character).or_insert(0_usize) += 1;
     }
@@ -199,8 +201,10 @@ fn is_made_up_place(path: &str) -> bool {
 
 /// A value as it may be shown: at most its first four characters.
 fn shown(value: &str) -> String {
-    let head: String = value.chars().take(if value.len() >= 16 { 4 } else { 0 }).collect();
-    format!("{}***", head.trim())
+    // What starts with a line end or a quote is the body of a key, which has no prefix to tell it by.
+    let has_prefix = value.len() >= 16 && value.starts_with(|c: char| c.is_ascii_alphanumeric());
+    let head: String = value.chars().take(if has_prefix { 4 } else { 0 }).collect();
+    format!("{head}***")
 }
 
 /// Stars for all but the first characters, in as many bytes. Line ends stay, so that lines stay.

@@ -79,7 +79,9 @@ impl Doctor {
             }
             Err(error) => {
                 let advice = "mend it; config/default.toml says what each setting means";
-                vec![Check::problem("configuration", error.to_string(), advice)]
+                let error = error.to_string();
+                let detail = error.strip_prefix("configuration: ").unwrap_or(&error);
+                vec![Check::problem("configuration", detail, advice)]
             }
         };
         let paint = Paint::new(around.paints(&std::io::stdout()));

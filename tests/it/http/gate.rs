@@ -93,3 +93,18 @@ async fn large_answers_are_compressed_for_those_who_take_it() {
     assert_eq!((plain.header("content-encoding"), packed.header("content-encoding")), ("", "gzip"));
     assert!(packed.body.len() * 2 < plain.body.len());
 }
+
+#[tokio::test]
+async fn a_user_is_limited_wherever_it_calls_from_and_takes_nothing_from_its_neighbours() {
+    let app = TestApp::with(&[("limits.requests_per_minute", "3")]).await;
+    let (ada, eve) = (app.sign_up("ada@example.com").await, app.sign_up("eve@example.com").await);
+    let me = |who: &str, from: &str| app.get("/api/v1/users/me").bearer(who).from(from);
+    for from in ["10.0.0.1", "10.0.0.2", "10.0.0.3"] {
+        me(&ada.access, from).await.expect(200);
+    }
+    assert_eq!(me(&ada.access, "10.0.0.4").await.refused(429), "RATE_LIMITED");
+    me(&eve.access, "10.0.0.4").await.expect(200);
+    for expected in [401, 401, 401, 429] {
+        assert_eq!(me("no such token", "10.0.0.9").await.status, expected, "guesses count for the address");
+    }
+}

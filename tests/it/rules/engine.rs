@@ -121,6 +121,21 @@ fn deep_nesting_is_measured_and_said() {
 }
 
 #[test]
+fn hostile_repetition_costs_no_more_than_its_length() {
+    let nested = format!("{}{}", "function f() {\n".repeat(5_000), "}\n".repeat(5_000));
+    let functions = report(&[file("a.js", &nested)]).metrics.files[0].functions.len();
+    assert_eq!(functions, 32);
+    let classes = format!("{}{}", "class A {\n".repeat(5_000), "}\n".repeat(5_000));
+    assert!(report(&[file("A.java", &classes)]).findings().next().is_none());
+    let marked = "x = y == None  # noqa\n".repeat(20_000);
+    assert_eq!(report(&[file("a.py", &marked)]).suppressed.len(), 20_000);
+    let comments = "# codeyard: ignore[py-exec-used] nothing\n".repeat(20_000);
+    assert_eq!(report(&[file("a.py", &comments)]).unused_suppressions.len(), 20_000);
+    let url = "a = \"https://user:hunter2x9@host.internal\"\n".repeat(20_000);
+    assert_eq!(report(&[file("a.py", &url)]).summary.findings, 20_000);
+}
+
+#[test]
 fn what_is_not_analysed_is_said() {
     let long = format!("x = [{}]\n", "1,".repeat(20_000));
     let report = report(&[

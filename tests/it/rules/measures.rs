@@ -291,3 +291,34 @@ fn halstead_counts_what_is_written() {
     assert!((halstead.volume - 12.0 * 9_f64.log2()).abs() < 0.01);
     assert!((halstead.difficulty - 5.0 / 2.0 * 7.0 / 4.0).abs() < 0.01);
 }
+
+#[test]
+fn a_function_beyond_a_limit_is_a_finding_on_its_first_line() {
+    let nested =
+        |levels: usize| (1..=levels).map(|n| format!("{}if x:\n", "    ".repeat(n))).collect::<String>();
+    let deep = |levels: usize| {
+        format!("\n\nclass A:\n  def f(x):\n{}{}pass\n", nested(levels), "    ".repeat(levels + 1))
+    };
+    let found = |code: &str| {
+        let report = report(&[file("a.py", code)]);
+        let found =
+            report.findings().map(|f| (f.rule.clone(), f.region.line, f.region.column, f.message.clone()));
+        found.collect::<Vec<_>>()
+    };
+    // Five levels cost 1 + 2 + 3 + 4 + 5 = 15, which is the most; six cost 21.
+    assert_eq!(found(&deep(5)), []);
+    let message = |text: &str| format!("`A.f` has {text}");
+    let expected = [
+        ("complex-function".to_owned(), 4, 3, message("a cognitive complexity of 21")),
+        ("deep-nesting".to_owned(), 4, 3, message("this many levels of nesting: 6")),
+    ];
+    assert_eq!(found(&deep(6)), expected);
+    let many = |count: usize| {
+        format!("def f({}):\n    pass\n", (0..count).map(|n| format!("a{n}, ")).collect::<String>())
+    };
+    assert_eq!((found(&many(8)).len(), found(&many(9))[0].0.as_str()), (0, "too-many-parameters"));
+    let long = |lines: usize| format!("def f():\n{}", "    g(1)\n".repeat(lines - 1));
+    assert_eq!((found(&long(100)).len(), found(&long(101))[0].0.as_str()), (0, "long-function"));
+    let known = deep(6).replace("def f(x):", "def f(x):  # noqa: C901, PLR1702");
+    assert_eq!(found(&known), []);
+}

@@ -95,6 +95,7 @@ fn placeholders_are_not_secrets() {
         "url = \"postgres://user:${PASSWORD}@host\"",
         "token = \"ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"",
         "text = \"-----BEGIN PUBLIC KEY-----\"",
+        "# a file with '-----BEGIN RSA PRIVATE KEY-----' and so on, until the line that ends the whole of it",
         "hash = \"sha512-Q2hlY2tzdW1zYXJlbm90c2VjcmV0cw==\"",
     ];
     for line in placeholders {

@@ -58,8 +58,10 @@ x = y == None  # nosec
 # nosemgrep: python.lang.py-eval-used
 eval(a)
 eval(a)  # nothing about noqanything
+eval(a)  # pylint: disable=eval-used,line-too-long
+eval(a)  # pylint: disable=exec-used
 ";
-    assert_eq!(lines(&report(&[file("a.py", python)])), [3, 6, 10, 7]);
+    assert_eq!(lines(&report(&[file("a.py", python)])), [3, 6, 10, 12, 7]);
     let javascript = "eval(a); // eslint-disable-line no-eval -- trusted
 eval(a); // eslint-disable-line no-alert
 // eslint-disable-next-line

@@ -1,0 +1,124 @@
+//! Findings about functions that are larger than people can hold in their heads.
+
+use std::sync::OnceLock;
+
+use super::languages::Language;
+use super::metrics::{FunctionMetrics, Walk};
+use super::rules::{Match, Rule};
+use super::score::COMPLEX;
+use crate::model::{Category, Confidence, Severity};
+
+/// A measure of a function and what is too much of it.
+struct Limit {
+    id: &'static str,
+    what: &'static str,
+    measure: fn(&FunctionMetrics) -> usize,
+    most: usize,
+    severity: Severity,
+    why: &'static str,
+    instead: &'static str,
+    aliases: &'static [&'static str],
+}
+
+static LIMITS: &[Limit] = &[
+    Limit {
+        id: "complex-function",
+        what: "a cognitive complexity of",
+        measure: |function| function.cognitive,
+        most: COMPLEX,
+        severity: Severity::Medium,
+        why: "A reader has to keep all open branches in mind; mistakes hide in functions like this.",
+        instead: "Return early, give the inner blocks a name and a function of their own.",
+        aliases: &["C901", "PLR0912", "complexity", "too-many-branches", "gocognit", "gocyclo"],
+    },
+    Limit {
+        id: "long-function",
+        what: "this many lines of code:",
+        measure: |function| function.code_lines,
+        most: 100,
+        severity: Severity::Low,
+        why: "It does not fit on a screen, so nobody sees it as a whole.",
+        instead: "Split it where its steps part.",
+        aliases: &["PLR0915", "too-many-statements", "max-lines-per-function", "funlen"],
+    },
+    Limit {
+        id: "deep-nesting",
+        what: "this many levels of nesting:",
+        measure: |function| function.nesting,
+        most: 5,
+        severity: Severity::Low,
+        why: "What holds at the innermost line follows from every line around it.",
+        instead: "Return or continue early, or move the inner levels into a function.",
+        aliases: &["PLR1702", "too-many-nested-blocks", "max-depth", "nestif"],
+    },
+    Limit {
+        id: "too-many-parameters",
+        what: "this many parameters:",
+        measure: |function| function.parameters,
+        most: 8,
+        severity: Severity::Low,
+        why: "Callers mix them up, above all those of one type.",
+        instead: "Group what belongs together into a type of its own.",
+        aliases: &["PLR0913", "too-many-arguments", "max-params"],
+    },
+];
+
+/// The rules that stand for the limits, as they appear in the catalogue.
+pub(super) fn rules() -> &'static [Rule] {
+    static RULES: OnceLock<Vec<Rule>> = OnceLock::new();
+    RULES.get_or_init(|| LIMITS.iter().map(rule).collect())
+}
+
+/// Every function of a file that goes beyond a limit; the finding stands on the line the function starts on.
+pub(super) fn exceeded(walk: &Walk, text: &str) -> Vec<Match<'static>> {
+    let mut matches = Vec::new();
+    let (mut at, mut line) = (0, 1);
+    for function in &walk.functions {
+        let over = LIMITS.iter().zip(rules()).filter(|(limit, _)| (limit.measure)(function) > limit.most);
+        let mut over = over.peekable();
+        if over.peek().is_none() {
+            continue;
+        }
+        // Functions come in the order of their start, so the lines are counted once for all of them.
+        while line < function.line {
+            at += text[at..].find('\n').map_or(text.len() - at, |end| end + 1);
+            line += 1;
+        }
+        let first = text[at..].lines().next().unwrap_or_default();
+        let start = at + first.len() - first.trim_start().len();
+        for (limit, rule) in over {
+            matches.push(Match {
+                rule,
+                range: start..at + first.len(),
+                message: format!("`{}` has {} {}", function.name, limit.what, (limit.measure)(function)),
+                replacement: None,
+                identity: Some(function.name.clone()),
+                severity: None,
+                confidence: None,
+            });
+        }
+    }
+    matches
+}
+
+fn rule(limit: &Limit) -> Rule {
+    Rule {
+        id: limit.id.to_owned(),
+        languages: Language::ALL.to_vec(),
+        category: Category::Smell,
+        severity: limit.severity,
+        confidence: Confidence::High,
+        cwe: vec!["CWE-1121".to_owned()],
+        owasp: Vec::new(),
+        message: format!("A function has {} more than {}", limit.what, limit.most),
+        why: limit.why.to_owned(),
+        instead: limit.instead.to_owned(),
+        example: format!("a function with {} {}", limit.what, limit.most + 1),
+        references: vec!["https://cwe.mitre.org/data/definitions/1121.html".to_owned()],
+        aliases: limit.aliases.iter().map(|alias| (*alias).to_owned()).collect(),
+        fix: None,
+        builtin: true,
+        files: None,
+        ignores: None,
+    }
+}
