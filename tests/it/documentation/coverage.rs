@@ -80,13 +80,18 @@ fn every_field_of_the_main_answers_is_named() {
     let document: Value = serde_json::to_value(codeyard::http::document()).unwrap();
     let mut missing = Vec::new();
     for name in ANSWERS {
-        let schema = document["components"]["schemas"][name]["properties"].as_object();
-        let fields = schema.unwrap_or_else(|| panic!("the OpenAPI document has no schema {name}")).keys();
-        missing.extend(
-            fields.filter(|field| !words.contains(field.as_str())).map(|field| format!("{name}.{field}")),
-        );
+        let fields = fields_of(&document, &document["components"]["schemas"][name]);
+        assert!(!fields.is_empty(), "the OpenAPI document has no schema {name}");
+        let unnamed = fields.iter().filter(|field| !words.contains(field.as_str()));
+        missing.extend(unnamed.map(|field| format!("{name}.{field}")));
     }
     assert!(missing.is_empty(), "API_DOCUMENTATION.md does not name {missing:#?}");
+}
+
+#[test]
+fn the_readme_counts_the_rules_right() {
+    let stated = format!("{} rules", codeyard::analysis::rules::BUILTIN.len());
+    assert!(read("README.md").contains(&stated), "README.md does not say {stated}");
 }
 
 #[test]
@@ -156,6 +161,17 @@ fn the_compose_file_fits_the_image_and_itself() {
             assert!(published.ends_with(&format!(":{port}")), "{name} publishes {published}, not {port}");
         }
     }
+}
+
+/// The fields of a schema, and of those that it is put together from.
+fn fields_of(document: &Value, schema: &Value) -> BTreeSet<String> {
+    let own = schema["properties"].as_object();
+    let mut fields: BTreeSet<String> = own.into_iter().flat_map(|own| own.keys().cloned()).collect();
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        let named = part["$ref"].as_str().and_then(|path| document.pointer(path.trim_start_matches('#')));
+        fields.extend(fields_of(document, named.unwrap_or(part)));
+    }
+    fields
 }
 
 /// Every route of the OpenAPI document, as `GET /path`.
