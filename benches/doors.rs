@@ -61,7 +61,7 @@ async fn real(place: &Place) -> String {
     }
     let begun = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while tokio::net::TcpStream::connect(std::net::SocketAddr::from(address)).await.is_err() {
+    while tokio::net::TcpStream::connect(address).await.is_err() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let mut connection = Connection::open(address).await;

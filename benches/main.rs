@@ -4,7 +4,11 @@
 //! `cargo bench -- burn pickup` only the rows whose names contain one of the words. The server of the HTTP and socket
 //! rows is a process of its own: this program, started again with `--server`.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on says so and ends")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a benchmark that cannot go on says so and ends"
+)]
 
 mod client;
 mod doors;

@@ -8,15 +8,20 @@
 //! | `store` | SQL and nothing else | – |
 //! | `hub` | who waits for which job; a wake-up, never the truth | – |
 //! | `analysis` | pure: source files in, report out | – |
-//! | `source` | gets code onto disk safely | `sandbox` |
+//! | `export` | one file per format that a report is written in | `analysis` |
+//! | `observe` | logs, metrics, traces | – |
 //! | `sandbox` | runs a command with nothing it does not need | – |
+//! | `source` | gets code onto disk safely | `sandbox` |
 //! | `auth` | passwords, tokens, keys, tickets, roles | `store` |
 //! | `jobs` | the verbs; the only writer of jobs, the only publisher of events | `store`, `hub` |
-//! | `kinds` | what a job can be, one folder each | `jobs` (through `Context`), the leaves |
-//! | `worker` | slots, leases, the run as a pipe, rescue, drain | `jobs`, `kinds` |
-//! | `http` | parse, call one verb, shape the answer | the verbs of all; `store` for plain reads |
+//! | `kinds` | what a job can be, one folder each | `jobs`, `store`, `analysis`, `source`, `sandbox` |
+//! | `worker` | slots, leases, the run as a pipe, rescue, drain | `jobs`, `kinds`, `store` |
+//! | `http` | parse, call one verb, shape the answer | `app`, `analysis`, `auth`, `export`, `hub`, `jobs`, `kinds`, `observe`, `source`, `store`, `worker` |
 //! | `app` | wiring | all |
 //! | `cli` | the command line | all |
+//!
+//! Kinds reach the engine through `jobs::Context` alone, and `store` only where a kind is about the tables themselves
+//! (maintenance). `http` reads from `store` and writes through the verbs.
 //!
 //! `tests/it/tidy.rs` keeps this table true.
 

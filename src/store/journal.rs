@@ -108,9 +108,8 @@ impl Store {
         if !batch.submissions.is_empty() {
             accepted.submitted = submission::submit(&mut tx, batch.submissions).await?;
             let created = batch.submissions.iter().zip(&accepted.submitted);
-            accepted
-                .events
-                .extend(created.filter(|(_, fate)| fate.created()).map(|(job, _)| job.first_event()));
+            let created = created.filter(|(_, fate)| fate.created());
+            accepted.events.extend(created.map(|(job, _)| job.first_event()));
         }
         if !batch.reports.is_empty() {
             mark(&mut tx, &batch).await?;

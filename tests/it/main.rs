@@ -5,6 +5,8 @@ mod auth;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod documentation;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod http;
@@ -15,3 +17,5 @@ mod sandbox;
 mod source;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tidy;
