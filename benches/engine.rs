@@ -52,8 +52,7 @@ impl Engine {
 /// No-op jobs, submitted beforehand, until the last is completed on disk with its events.
 pub(crate) async fn burn(place: &Place) -> String {
     const JOBS: usize = 60_000;
-    let settings = [("queues.builds.slots", "1000"), ("engine.batch", "512"), ("engine.lanes", "2")];
-    let engine = Arc::new(Engine::open(place.config(&settings)).await);
+    let engine = Arc::new(Engine::open(place.config(&[("queues.builds.slots", "1000")])).await);
     let begun = Instant::now();
     let submitters = (0..SUBMITTERS).map(|_| {
         let engine = Arc::clone(&engine);

@@ -1,7 +1,8 @@
 //! What the engine and its doors reach, printed as one table with the settings.
 //!
 //! `cargo bench` runs everything on SQLite and on a private PostgreSQL in its default configuration;
-//! `cargo bench -- burn pickup` only the rows whose names contain one of the words. The server of the HTTP and socket
+//! `cargo bench -- burn pickup` only the rows whose names contain one of the words, and `engine.lanes=1` among them
+//! tries a setting. The server of the HTTP and socket
 //! rows is a process of its own: this program, started again with `--server`.
 
 #![expect(
@@ -49,6 +50,7 @@ fn main() {
     if words.first().is_some_and(|word| word == "--server") {
         return server::run(&words[1..]);
     }
+    let (tried, words): (Vec<_>, Vec<_>) = words.into_iter().partition(|word| word.contains('='));
     let dir = tempfile::tempdir_in(std::env::temp_dir()).unwrap();
     std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let cluster = Cluster::start_durable_in(&dir.path().join("postgresql"));
@@ -61,7 +63,9 @@ fn main() {
                 continue;
             }
             // Every row begins with an empty database.
-            let place = place(name, &dir.path().join(format!("{row}-{name}")), cluster.as_ref(), row);
+            let mut place = place(name, &dir.path().join(format!("{row}-{name}")), cluster.as_ref(), row);
+            let tried = tried.iter().filter_map(|setting| setting.split_once('='));
+            place.settings.extend(tried.map(|(path, value)| (path.to_owned(), value.to_owned())));
             eprintln!("{row} on {name} …");
             let result = runtime.block_on(measure(&place));
             eprintln!("  {result}");

@@ -7,6 +7,7 @@ use codeyard::clock::Clock;
 use futures::StreamExt;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::Place;
 use crate::client::percentiles;
@@ -67,7 +68,9 @@ async fn follow(
 }
 
 async fn one(url: String, wait: impl Fn(&str) -> Option<Duration>) -> Seen {
-    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    // A thousand clients share this process, and the two cores with the server.
+    let small = WebSocketConfig::default().read_buffer_size(2048).write_buffer_size(1024);
+    let (mut socket, _) = tokio_tungstenite::connect_async_with_config(url, Some(small), true).await.unwrap();
     let mut seen = Seen::default();
     while let Some(Ok(message)) = socket.next().await {
         let Message::Text(frame) = message else { continue };

@@ -41,6 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SLOW: Duration = Duration::from_millis(500);
 /// The largest message a client may send.
 const LARGEST_MESSAGE: usize = 4096;
+/// Bytes that each socket keeps for reading and writing: there may be thousands, most of them silent.
+const READ_BUFFER: usize = 2048;
+const WRITE_BUFFER: usize = 8192;
 /// What a draining server advises.
 const COME_BACK_MS: u64 = 1000;
 
@@ -155,6 +158,7 @@ fn open(
         Err(refused) => refused.protocol,
     };
     let after = query.after.unwrap_or(0).max(0);
+    let upgrade = upgrade.read_buffer_size(READ_BUFFER).write_buffer_size(WRITE_BUFFER);
     let upgrade = upgrade.max_message_size(LARGEST_MESSAGE).protocols(protocol.map(|_| SOCKET_PROTOCOL));
     upgrade.on_upgrade(move |socket| async move {
         let app = inside.0.clone();
