@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Secret};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{Doors, Limits, OpenSockets, Pulse};
@@ -73,7 +73,7 @@ impl App {
         let auth = Auth::open(&config.auth, store.clone(), clock.clone()).await?;
         let hub = Hub::default();
         let jobs = Jobs::start(Arc::clone(&config), clock.clone(), store.clone(), hub.clone());
-        let env = Arc::new(Env::new(Arc::clone(&config), store.clone()));
+        let env = Arc::new(Env::new(Arc::clone(&config), store.clone(), fingerprint_key(&store).await?));
         let runs = worker::Parts {
             config: Arc::clone(&config),
             clock: clock.clone(),
@@ -124,6 +124,16 @@ impl App {
         self.hub.close();
         self.worker.drain().await;
     }
+}
+
+/// The key of this installation for fingerprints of secrets, made at the first start.
+async fn fingerprint_key(store: &Store) -> anyhow::Result<Vec<u8>> {
+    const NAME: &str = "fingerprint_key";
+    let kept = match store.setting(NAME).await? {
+        Some(key) => key,
+        None => store.settle(NAME, Secret::random()?.expose()).await?,
+    };
+    Ok(kept.into_bytes())
 }
 
 /// What this machine calls itself.

@@ -35,13 +35,15 @@ pub struct Env {
     pub config: Arc<Config>,
     /// For maintenance, which is about the tables themselves.
     pub store: Store,
+    /// With which fingerprints of secrets are made: of this installation, and the same for all its replicas.
+    pub fingerprint_key: Vec<u8>,
     sandbox: OnceCell<Sandbox>,
 }
 
 impl Env {
     /// What kinds may use in a server with these settings.
-    pub fn new(config: Arc<Config>, store: Store) -> Self {
-        Self { config, store, sandbox: OnceCell::new() }
+    pub fn new(config: Arc<Config>, store: Store, fingerprint_key: Vec<u8>) -> Self {
+        Self { config, store, fingerprint_key, sandbox: OnceCell::new() }
     }
 
     /// The sandbox, set up and tested by whoever asks first: that takes some tenths of a second.

@@ -108,10 +108,11 @@ impl Kind for Analysis {
         Policy { kind: "analysis", queue: "analysis", max_attempts: 2, prepares: true, soft_timeout: None };
 
     async fn run(self, env: Arc<Env>, context: Context) -> Result<Outcome, Failure> {
-        let options = self
-            .options
-            .to_engine()
-            .map_err(|(field, why)| Failure::fatal("BAD_OPTIONS", format!("{field}: {why}")))?;
+        let options = self.options.to_engine();
+        let options =
+            options.map_err(|(field, why)| Failure::fatal("BAD_OPTIONS", format!("{field}: {why}")))?;
+        let today = Some(context.clock().now().date_naive());
+        let options = Options { today, fingerprint_key: Some(env.fingerprint_key.clone()), ..options };
         let tree = take_in(self.source, &self.options, &env, &context).await?;
         context.begin().await;
         let revision = tree.revision.clone();
