@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::{IntoResponse, Response};
 use futures::{SinkExt, StreamExt};
@@ -47,6 +48,9 @@ const WRITE_BUFFER: usize = 8192;
 /// What a draining server advises.
 const COME_BACK_MS: u64 = 1000;
 
+/// A request to open a socket; plain HTTP is refused with an error like any other.
+type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+
 /// Where to begin. The ways to sign in that only sockets have are read elsewhere.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -78,7 +82,7 @@ pub(super) async fn build_socket(
     caller: Result<SocketCaller, SocketRefused>,
     path: Result<Path<JobId>, Problem>,
     query: Query<SocketQuery>,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
 ) -> Response {
     open(&app, caller, path, &query.0, upgrade, Some("build"))
 }
@@ -93,7 +97,7 @@ pub(super) async fn analysis_socket(
     caller: Result<SocketCaller, SocketRefused>,
     path: Result<Path<JobId>, Problem>,
     query: Query<SocketQuery>,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
 ) -> Response {
     open(&app, caller, path, &query.0, upgrade, Some("analysis"))
 }
@@ -109,7 +113,7 @@ pub(super) async fn job_socket(
     caller: Result<SocketCaller, SocketRefused>,
     path: Result<Path<JobId>, Problem>,
     query: Query<SocketQuery>,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
 ) -> Response {
     open(&app, caller, path, &query.0, upgrade, None)
 }
@@ -145,9 +149,13 @@ fn open(
     caller: Result<SocketCaller, SocketRefused>,
     path: Result<Path<JobId>, Problem>,
     query: &SocketQuery,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
     kind: Option<&'static str>,
 ) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(refused) => return Error::Malformed(refused.body_text()).into_response(),
+    };
     let Some(inside) = OpenSockets::enter(app) else {
         let message = "too many sockets are open".to_owned();
         return Error::Unavailable { code: "TOO_MANY_SOCKETS", message, retry_after: Duration::from_secs(5) }

@@ -118,6 +118,17 @@ impl Db {
             .max_connections(if writes { 1 } else { 4 })
             .acquire_timeout(Duration::from_secs(settings.acquire_timeout_seconds.max(10)))
             .test_before_acquire(false)
+            // SQLite ends a transaction by itself when the disk is full or a write fails. Then sqlx's rollback finds
+            // none, and its count of open ones stays up: such a connection could never begin another.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    if connection.is_in_transaction() {
+                        // Behind the rollback that is on its way.
+                        connection.ping().await?;
+                    }
+                    Ok(!connection.is_in_transaction())
+                })
+            })
             .connect_lazy_with(options);
         Self::Sqlite(pool)
     }

@@ -11,9 +11,13 @@ pub struct DataDirLock(#[expect(dead_code, reason = "open is what it is for")] F
 impl DataDirLock {
     /// Takes the lock, or says who is in the way: [`io::ErrorKind::WouldBlock`] when another process has it.
     pub fn take(data_dir: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(data_dir)?;
-        let file =
-            File::options().create(true).truncate(false).write(true).open(data_dir.join("codeyard.lock"))?;
+        let unusable = |error: io::Error| {
+            let dir = data_dir.display();
+            io::Error::new(error.kind(), format!("the data directory {dir} cannot be written to: {error}"))
+        };
+        std::fs::create_dir_all(data_dir).map_err(unusable)?;
+        let path = data_dir.join("codeyard.lock");
+        let file = File::options().create(true).truncate(false).write(true).open(path).map_err(unusable)?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::Error(error)) => Err(error),

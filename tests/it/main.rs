@@ -12,6 +12,8 @@ mod engine;
 mod http;
 #[cfg(test)]
 mod observe;
+#[cfg(test)]
+mod processes;
 mod rules;
 mod sandbox;
 mod source;

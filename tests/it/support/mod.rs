@@ -75,6 +75,11 @@ impl TestApp {
         apps
     }
 
+    /// On SQLite, with scripted builds.
+    pub(crate) async fn on_stage(stage: &Stage, settings: &[(&str, &str)]) -> Self {
+        Self::start_with(None, settings, stage.registry()).await
+    }
+
     async fn start_on(database: Option<TestDatabase>, settings: &[(&str, &str)]) -> Self {
         Self::start_with(database, settings, codeyard::kinds::all()).await
     }
@@ -321,6 +326,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// What was asked: method and address.
+    pub(crate) fn asked(&self) -> &str {
+        &self.asked
+    }
+
     /// Checks the status; returns the body as JSON (null if there is none).
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Value {

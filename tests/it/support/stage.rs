@@ -59,7 +59,7 @@ impl Stage {
             }
             "ignore_stop" => std::future::pending().await,
             "gate" => self.gate.acquire().await.unwrap().forget(),
-            "chat" => chat(&context, script["times"].as_i64().unwrap_or(10)).await,
+            "chat" => chat(&context, script["times"].as_i64().unwrap_or(10), script["size"].as_u64()).await,
             "wait" if context.saved().await.unwrap().is_none() => {
                 assert!(context.save(&json!({"asked": true})).await);
                 return Ok(Outcome::Wait(Wait::Signal));
@@ -87,10 +87,12 @@ impl Stage {
     }
 }
 
-async fn chat(context: &Context, times: i64) {
+/// Two events each time; the lines of the log have this many bytes and a few more.
+async fn chat(context: &Context, times: i64, size: Option<u64>) {
+    let padding = ".".repeat(size.map_or(0, |size| usize::try_from(size).unwrap()));
     for time in 0..times {
         context.progress(i32::try_from(time * 100 / times).unwrap(), &format!("step {time}")).await;
-        context.log(Level::Info, &format!("line {time}")).await;
+        context.log(Level::Info, &format!("line {time}{padding}")).await;
     }
 }
 
