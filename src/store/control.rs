@@ -1,6 +1,7 @@
 //! What people and watchdogs do to jobs: cancel, retry, resume, rescue, delete. Each is one transaction.
 
 use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
 use sqlx::AssertSqlSafe;
 
 use super::db::{Tx, with_db, with_tx};
@@ -265,7 +266,9 @@ fn lost_for_good(left: Left, now: DateTime<Utc>) -> Ended {
     }
     let message = "the process that ran it died every time; it is likely the cause";
     let error = Some(("WORKER_CRASHED".to_owned(), message.to_owned()));
-    let events = vec![plain(names::FAILED, Status::Failed, left.progress, now, message)];
+    let data = RawValue::from_string(r#"{"error_code":"WORKER_CRASHED"}"#.to_owned()).ok();
+    let failed = plain(names::FAILED, Status::Failed, left.progress, now, message);
+    let events = vec![NewEvent { data, ..failed }];
     Ended { left, outcome: Status::Failed, error, result: None, events }
 }
 
