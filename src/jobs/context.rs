@@ -15,7 +15,7 @@ use super::{Core, Failure, NewChild, StopReason};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::model::event::names;
-use crate::model::{JobId, NewEvent, ProcessId, Status, UserId};
+use crate::model::{JobId, NewEvent, Status, UserId};
 use crate::store::{Claimed, Ending, FAR_AWAY, Report};
 
 /// A claim on a job, as its run sees it. Cheap to clone; what is said through a claim that was lost is dropped.
@@ -25,7 +25,6 @@ pub struct Context(Arc<Inner>);
 struct Inner {
     core: Arc<Core>,
     job: JobId,
-    process: ProcessId,
     fence: i64,
     queue: String,
     in_turn: bool,
@@ -66,7 +65,7 @@ struct LogData<'a> {
 }
 
 impl Context {
-    pub(super) fn new(core: Arc<Core>, claimed: &Claimed, process: ProcessId, stop: Stop) -> Self {
+    pub(super) fn new(core: Arc<Core>, claimed: &Claimed, stop: Stop) -> Self {
         let said = Said {
             status: Status::Initializing,
             progress: claimed.progress,
@@ -76,7 +75,6 @@ impl Context {
         Self(Arc::new(Inner {
             core,
             job: claimed.job_id,
-            process,
             fence: claimed.fence,
             queue: claimed.queue.clone(),
             in_turn: claimed.in_turn,
@@ -251,9 +249,9 @@ impl Context {
     }
 
     fn report(&self, events: Vec<NewEvent>) -> Report {
-        let Inner { job, process, fence, .. } = *self.0;
+        let Inner { job, fence, .. } = *self.0;
         let (status, progress, step, checkpoint, ending) = (None, None, None, None, None);
-        Report { job, process, fence, status, progress, step, events, checkpoint, ending }
+        Report { job, fence, status, progress, step, events, checkpoint, ending }
     }
 
     fn said(&self) -> MutexGuard<'_, Said> {

@@ -256,13 +256,13 @@ impl Jobs {
     }
 
     /// The context for the run of a claimed job; it can be reached from now on, until [`Jobs::forget`].
-    pub fn attach(&self, claimed: &Claimed, process: ProcessId) -> (Context, Stop) {
+    pub fn attach(&self, claimed: &Claimed) -> (Context, Stop) {
         let stop = Stop::default();
         if claimed.cancel_requested {
             stop.ask(StopReason::Cancelled);
         }
         self.core.running.insert(claimed.job_id, stop.clone());
-        (Context::new(Arc::clone(&self.core), claimed, process, stop.clone()), stop)
+        (Context::new(Arc::clone(&self.core), claimed, stop.clone()), stop)
     }
 
     /// The run is over.

@@ -23,9 +23,8 @@ pub use super::submission::{Submission, Submitted};
 pub struct Report {
     /// Which job.
     pub job: JobId,
-    /// The process that claimed it.
-    pub process: ProcessId,
-    /// The fencing token of the claim under which it says so.
+    /// The fencing token of the claim under which it says so. None is given twice for one job, so that the two name
+    /// the claim.
     pub fence: i64,
     /// `Running`, when it has just begun.
     pub status: Option<Status>,
@@ -192,8 +191,6 @@ fn ended_of(report: &Report, left: Left) -> Ended {
 struct Row<'a> {
     #[serde(serialize_with = "hex_id")]
     job_id: JobId,
-    #[serde(serialize_with = "hex_id")]
-    process_id: ProcessId,
     fence: i64,
     events: usize,
     status: Option<Status>,
@@ -207,9 +204,8 @@ struct Row<'a> {
     wakes: bool,
 }
 
-const COLUMNS: [(&str, Column); 12] = [
+const COLUMNS: [(&str, Column); 11] = [
     ("job_id", Column::Id),
-    ("process_id", Column::Id),
     ("fence", Column::Big),
     ("events", Column::Int),
     ("status", Column::Text),
@@ -230,7 +226,7 @@ struct Updated {
     last_seq: i64,
 }
 
-/// Changes the rows of jobs that this process still holds under the same fencing token.
+/// Changes the rows of jobs that are still held under the same fencing token.
 async fn update_held(tx: &mut Tx, reports: &[&Report]) -> sqlx::Result<HashMap<JobId, Updated>> {
     if reports.is_empty() {
         return Ok(HashMap::new());
@@ -249,7 +245,7 @@ async fn update_held(tx: &mut Tx, reports: &[&Report]) -> sqlx::Result<HashMap<J
              rank = job_queue.rank + v.rank_shift,
              attempt = job_queue.attempt + v.attempt_change,
              wakes_with_children = v.wakes and job_queue.children_left > 0
-         from {} where job_queue.job_id = v.job_id and job_queue.fence = v.fence and job_queue.process_id = v.process_id
+         from {} where job_queue.job_id = v.job_id and job_queue.fence = v.fence
              and job_queue.status in ('initializing', 'running')
          returning job_queue.job_id, job_queue.queue, job_queue.status, job_queue.last_seq",
         rows(tx.is_sqlite(), &COLUMNS)
@@ -263,7 +259,6 @@ async fn update_held(tx: &mut Tx, reports: &[&Report]) -> sqlx::Result<HashMap<J
 fn row_of(report: &Report) -> Row<'_> {
     let mut row = Row {
         job_id: report.job,
-        process_id: report.process,
         fence: report.fence,
         events: report.events.len(),
         status: report.status,
@@ -286,26 +281,22 @@ fn row_of(report: &Report) -> Row<'_> {
     row
 }
 
-/// Takes the rows of ended jobs out of the queue, if this process still holds them under the same fencing token.
+/// Takes the rows of ended jobs out of the queue, if they are still held under the same fencing token.
 async fn remove_held(tx: &mut Tx, reports: &[&Report]) -> sqlx::Result<HashMap<JobId, Left>> {
     #[derive(Serialize)]
     struct Claim {
         #[serde(serialize_with = "hex_id")]
         job_id: JobId,
-        #[serde(serialize_with = "hex_id")]
-        process_id: ProcessId,
         fence: i64,
     }
     if reports.is_empty() {
         return Ok(HashMap::new());
     }
-    let claims: Vec<_> =
-        reports.iter().map(|r| Claim { job_id: r.job, process_id: r.process, fence: r.fence }).collect();
-    let values =
-        rows(tx.is_sqlite(), &[("job_id", Column::Id), ("process_id", Column::Id), ("fence", Column::Big)]);
+    let claims: Vec<_> = reports.iter().map(|r| Claim { job_id: r.job, fence: r.fence }).collect();
+    let values = rows(tx.is_sqlite(), &[("job_id", Column::Id), ("fence", Column::Big)]);
     let sql = format!(
         "delete from job_queue where status in ('initializing', 'running')
-             and (job_id, process_id, fence) in (select v.job_id, v.process_id, v.fence from {values}) returning {LEFT}"
+             and (job_id, fence) in (select v.job_id, v.fence from {values}) returning {LEFT}"
     );
     let claims = parameter(&claims)?;
     let left: Vec<Left> = with_tx!(tx, c => sqlx::query_as::<DB, Left>(AssertSqlSafe(sql))

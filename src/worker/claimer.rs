@@ -85,7 +85,7 @@ async fn take(worker: &Arc<Inner>, queue: &str, slots: &Slots, sort: Hint, limit
     match claimed {
         Ok(jobs) => {
             let more = jobs.len() >= limit as usize;
-            jobs.into_iter().for_each(|job| start(worker, slots, job, process));
+            jobs.into_iter().for_each(|job| start(worker, slots, job));
             if more {
                 worker.jobs.work().hint(queue, sort.in_turn);
             }
@@ -98,11 +98,11 @@ async fn take(worker: &Arc<Inner>, queue: &str, slots: &Slots, sort: Hint, limit
     }
 }
 
-fn start(worker: &Arc<Inner>, slots: &Slots, job: Claimed, process: crate::model::ProcessId) {
+fn start(worker: &Arc<Inner>, slots: &Slots, job: Claimed) {
     // There is one claimer, so a permit that was there still is; if not, the job would run one too many.
     let permit = Arc::clone(&slots.free).try_acquire_owned().ok();
     let slot = permit.map(|permit| Slot { _permit: permit, jobs: worker.jobs.clone() });
-    worker.runs.spawn(executor::run(Arc::clone(worker), job, process, slot));
+    worker.runs.spawn(executor::run(Arc::clone(worker), job, slot));
 }
 
 /// Ranks are times less the head start of a priority, so nothing that is due ranks above now plus the largest setback.

@@ -14,15 +14,14 @@ use tracing::Instrument;
 use super::{Inner, Slot};
 use crate::jobs::{Context, Failure, Outcome, Policy, Stop, StopReason, Verdict, decide};
 use crate::kinds::Run;
-use crate::model::ProcessId;
 use crate::store::Claimed;
 
 /// Runs a claimed job to its end and holds the slot until that end is on disk.
-pub(super) async fn run(worker: Arc<Inner>, job: Claimed, process: ProcessId, slot: Option<Slot>) {
+pub(super) async fn run(worker: Arc<Inner>, job: Claimed, slot: Option<Slot>) {
     let span = tracing::info_span!("job", job_id = %job.job_id, kind = %job.kind, attempt = job.attempt);
     async {
         let begun = Instant::now();
-        let (context, stop) = worker.jobs.attach(&job, process);
+        let (context, stop) = worker.jobs.attach(&job);
         let ended = match resolve(&worker, &job, &context) {
             Ok((policy, run)) => perform(&worker, policy, run, &context, &stop).await,
             Err(failure) => Err(failure),
