@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sqlx::AssertSqlSafe;
 
-use super::db::{Column, Tx, hex_id, parameter, rows, text_time, with_db, with_tx};
+use super::db::{Column, Db, Tx, hex_id, parameter, rows, text_time, with_db, with_tx};
 use super::ending::{self, Ended, LEFT, Left, Woken};
 use super::submission;
 use super::{Store, bodies, events};
@@ -23,8 +23,8 @@ pub use super::submission::{Submission, Submitted};
 pub struct Report {
     /// Which job.
     pub job: JobId,
-    /// The fencing token of the claim under which it says so. None is given twice for one job, so that the two name
-    /// the claim.
+    /// The fencing token of the claim under which it says so. A claim, a release and a rescue each make a new one, so
+    /// that a job whose token it still is, is held under this very claim: the token implies the state.
     pub fence: i64,
     /// `Running`, when it has just begun.
     pub status: Option<Status>,
@@ -244,9 +244,9 @@ async fn update_held(tx: &mut Tx, reports: &[&Report]) -> sqlx::Result<HashMap<J
                            else coalesce(v.run_at, job_queue.run_at) end,
              rank = job_queue.rank + v.rank_shift,
              attempt = job_queue.attempt + v.attempt_change,
+             fence = job_queue.fence + case when v.released then 1 else 0 end,
              wakes_with_children = v.wakes and job_queue.children_left > 0
          from {} where job_queue.job_id = v.job_id and job_queue.fence = v.fence
-             and job_queue.status in ('initializing', 'running')
          returning job_queue.job_id, job_queue.queue, job_queue.status, job_queue.last_seq",
         rows(tx.is_sqlite(), &COLUMNS)
     );
@@ -293,13 +293,37 @@ async fn remove_held(tx: &mut Tx, reports: &[&Report]) -> sqlx::Result<HashMap<J
         return Ok(HashMap::new());
     }
     let claims: Vec<_> = reports.iter().map(|r| Claim { job_id: r.job, fence: r.fence }).collect();
-    let values = rows(tx.is_sqlite(), &[("job_id", Column::Id), ("fence", Column::Big)]);
-    let sql = format!(
-        "delete from job_queue where status in ('initializing', 'running')
-             and (job_id, fence) in (select v.job_id, v.fence from {values}) returning {LEFT}"
-    );
+    let sql = removal(tx.is_sqlite());
     let claims = parameter(&claims)?;
     let left: Vec<Left> = with_tx!(tx, c => sqlx::query_as::<DB, Left>(AssertSqlSafe(sql))
         .bind(claims).fetch_all(c).await)?;
     Ok(left.into_iter().map(|row| (row.job_id, row)).collect())
+}
+
+fn removal(sqlite: bool) -> String {
+    let values = rows(sqlite, &[("job_id", Column::Id), ("fence", Column::Big)]);
+    format!(
+        "delete from job_queue where (job_id, fence) in (select v.job_id, v.fence from {values}) returning {LEFT}"
+    )
+}
+
+/// How the database would go about it: for the tests that keep plans from going bad.
+impl Store {
+    /// The plan by which ended jobs leave the queue, as the database words it.
+    pub async fn explain_removal(&self) -> sqlx::Result<String> {
+        match &self.write {
+            Db::Postgres(pool) => {
+                let sql = format!("explain {}", removal(false));
+                let lines =
+                    sqlx::query_scalar::<_, String>(AssertSqlSafe(sql)).bind("[]").fetch_all(pool).await?;
+                Ok(lines.join("\n"))
+            }
+            Db::Sqlite(pool) => {
+                let sql = format!("explain query plan {}", removal(true));
+                let rows = sqlx::query_as::<_, (i64, i64, i64, String)>(AssertSqlSafe(sql)).bind("[]");
+                let rows = rows.fetch_all(pool).await?;
+                Ok(rows.into_iter().map(|(.., detail)| detail).collect::<Vec<_>>().join("\n"))
+            }
+        }
+    }
 }

@@ -36,3 +36,18 @@ async fn the_claim_uses_its_covering_index_and_sorts_nothing() {
         }
     }
 }
+
+/// How PostgreSQL goes about it depends on what it believes of the table: here that nothing is held, as it does when a
+/// burst begins. Whatever it chooses, it must not compare every row of a batch with every row it is looked up in.
+#[tokio::test(flavor = "multi_thread")]
+async fn ended_jobs_are_found_without_comparing_every_pair() {
+    for (app, _) in TestApp::on_each_stage(&[("engine.run_jobs", "false")]).await {
+        let script = json!({});
+        let submits = (0..2_000).map(|_| app.play(&script));
+        futures::future::join_all(submits).await;
+        app.app.store.analyze().await.unwrap();
+        let (plan, name) = (app.app.store.explain_removal().await.unwrap(), app.database_name());
+        assert!(!plan.contains("Join Filter") && !plan.contains("queue_held"), "{name}\n{plan}");
+        assert!(app.postgres().is_some() || plan.contains("PRIMARY KEY"), "{name}\n{plan}");
+    }
+}

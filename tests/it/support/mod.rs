@@ -89,6 +89,8 @@ impl TestApp {
         let mut flags = vec![
             ("data_dir".to_owned(), data_dir.path().display().to_string()),
             ("sandbox.program".to_owned(), env!("CARGO_BIN_EXE_codeyard").to_owned()),
+            // Tests move the clock by days; that must not look like the death of the process.
+            ("engine.lease_seconds".to_owned(), "100000000".to_owned()),
         ];
         flags.extend(database.iter().map(|database| ("database_url".to_owned(), database.url())));
         flags.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
