@@ -40,16 +40,18 @@ impl Journal {
         (Self { lanes: senders, next: AtomicU64::new(0) }, receivers)
     }
 
-    /// Submits a job; returns once it is on disk, or was refused.
-    pub(super) async fn submit(&self, submission: Submission) -> Result<Submitted> {
+    /// Submits a job; returns once it is on disk, or was refused. When the lane does not get to it within `patience`,
+    /// because the database is away, it is refused and will not be written.
+    pub(super) async fn submit(&self, submission: Submission, patience: Duration) -> Result<Submitted> {
         let (reply, answer) = oneshot::channel();
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let lane = &self.lanes[usize::try_from(turn % self.lanes.len() as u64).unwrap_or_default()];
-        let sent = lane.send(Entry::Submit(Box::new(submission), reply)).await;
-        if sent.is_err() {
-            return Err(Error::database_away());
-        }
-        answer.await.unwrap_or_else(|_| Err(Error::database_away()))
+        let answer = async {
+            let sent = lane.send(Entry::Submit(Box::new(submission), reply)).await;
+            sent.map_err(|_| Error::database_away())?;
+            answer.await.unwrap_or_else(|_| Err(Error::database_away()))
+        };
+        tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| Err(Error::database_away()))
     }
 
     /// Waits until there is room for a word about a job. Whoever decides what to say only then, under a lock of its
@@ -122,6 +124,8 @@ impl Lane {
         let mut places = HashMap::new();
         for entry in entries {
             match entry {
+                // Nobody waits for it any more: it was answered that the database is away.
+                Entry::Submit(_, reply) if reply.is_closed() => {}
                 Entry::Submit(submission, reply) => gathered.submissions.push((submission, reply)),
                 Entry::Report(report, reply) => {
                     gathered.waiting.entry(report.job).or_default().extend(reply);

@@ -318,8 +318,9 @@ impl Core {
         let now = self.clock.now();
         self.depths.admit(&self.store, request.policy.queue, self.config.engine.max_queued, now).await?;
         let mut submission = self.submission(request, parent, now);
+        let patience = Duration::from_secs(self.config.database.acquire_timeout_seconds);
         loop {
-            match self.journal.submit(submission.clone()).await? {
+            match self.journal.submit(submission.clone(), patience).await? {
                 Submitted::Created => return Ok(submission.job_as_created()),
                 Submitted::Existing(id) => {
                     let job = self.store.peek_job(id, None).await?;
