@@ -41,7 +41,8 @@ impl Journal {
     }
 
     /// Submits a job; returns once it is on disk, or was refused. When the lane does not get to it within `patience`,
-    /// because the database is away, it is refused and will not be written.
+    /// because the database is away, it is refused, and left out when the lane does get to it. One that was being written
+    /// at that very moment may be on disk all the same: an `Idempotency-Key` makes asking again safe.
     pub(super) async fn submit(&self, submission: Submission, patience: Duration) -> Result<Submitted> {
         let (reply, answer) = oneshot::channel();
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
