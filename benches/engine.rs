@@ -37,7 +37,8 @@ impl Engine {
     }
 
     async fn work(&self, registry: Registry) -> Worker {
-        let env = Arc::new(Env::new(Arc::clone(&self.config), self.store.clone(), Vec::new()));
+        let env =
+            Arc::new(Env::new(Arc::clone(&self.config), self.store.clone(), Vec::new(), Arc::default()));
         let (config, clock) = (Arc::clone(&self.config), self.clock.clone());
         let (store, jobs) = (self.store.clone(), self.jobs.clone());
         Worker::start(Parts { config, clock, store, jobs, registry, env }, "bench".to_owned()).await.unwrap()

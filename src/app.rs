@@ -12,6 +12,7 @@ use crate::http::{Doors, Limits, OpenSockets, Pulse};
 use crate::hub::Hub;
 use crate::jobs::Jobs;
 use crate::kinds::{self, Env, Registry};
+use crate::llm::Llm;
 use crate::observe::Metrics;
 use crate::store::{DataDirLock, Store};
 use crate::worker::{self, Worker};
@@ -36,6 +37,8 @@ pub struct Parts {
     pub registry: Registry,
     /// What kinds may use.
     pub env: Arc<Env>,
+    /// The models that can be asked.
+    pub llm: Arc<Llm>,
     /// What runs jobs in this process.
     pub worker: Worker,
     /// Who may do what.
@@ -73,7 +76,9 @@ impl App {
         let auth = Auth::open(&config.auth, store.clone(), clock.clone()).await?;
         let hub = Hub::default();
         let jobs = Jobs::start(Arc::clone(&config), clock.clone(), store.clone(), hub.clone());
-        let env = Arc::new(Env::new(Arc::clone(&config), store.clone(), fingerprint_key(&store).await?));
+        let llm = Arc::new(Llm::default());
+        let key = fingerprint_key(&store).await?;
+        let env = Arc::new(Env::new(Arc::clone(&config), store.clone(), key, Arc::clone(&llm)));
         let runs = worker::Parts {
             config: Arc::clone(&config),
             clock: clock.clone(),
@@ -96,6 +101,7 @@ impl App {
             jobs,
             registry,
             env,
+            llm,
             store,
             clock,
             config,

@@ -12,11 +12,12 @@
 //! | `observe` | logs, metrics, traces | – |
 //! | `sandbox` | runs a command with nothing it does not need | – |
 //! | `source` | gets code onto disk safely | `sandbox` |
+//! | `llm` | asks models: one form for every provider, with prices, budgets and limits | `store`, `source` |
 //! | `auth` | passwords, tokens, keys, tickets, roles | `store` |
 //! | `jobs` | the verbs; the only writer of jobs, the only publisher of events | `store`, `hub` |
-//! | `kinds` | what a job can be, one folder each | `jobs`, `store`, `analysis`, `source`, `sandbox` |
+//! | `kinds` | what a job can be, one folder each | `jobs`, `store`, `analysis`, `source`, `sandbox`, `llm` |
 //! | `worker` | slots, leases, the run as a pipe, rescue, drain | `jobs`, `kinds`, `store` |
-//! | `http` | parse, call one verb, shape the answer | `app`, `analysis`, `auth`, `export`, `hub`, `jobs`, `kinds`, `observe`, `source`, `store`, `worker` |
+//! | `http` | parse, call one verb, shape the answer | `app`, `analysis`, `auth`, `export`, `hub`, `jobs`, `kinds`, `llm`, `observe`, `source`, `store`, `worker` |
 //! | `app` | wiring | all |
 //! | `cli` | the command line | all |
 //!
@@ -37,6 +38,7 @@ pub mod http;
 pub mod hub;
 pub mod jobs;
 pub mod kinds;
+pub mod llm;
 pub mod model;
 pub mod observe;
 pub mod sandbox;

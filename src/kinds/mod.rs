@@ -17,6 +17,7 @@ use crate::config::{Config, SandboxLevel};
 use crate::error::{Error, Result};
 use crate::jobs::NewRequest;
 pub use crate::jobs::{Context, Failure, Level, Outcome, Policy, Wait};
+use crate::llm::Llm;
 use crate::model::UserId;
 use crate::sandbox::{self, Sandbox};
 use crate::store::Store;
@@ -37,13 +38,15 @@ pub struct Env {
     pub store: Store,
     /// With which fingerprints of secrets are made: of this installation, and the same for all its replicas.
     pub fingerprint_key: Vec<u8>,
+    /// The models that can be asked.
+    pub llm: Arc<Llm>,
     sandbox: OnceCell<Sandbox>,
 }
 
 impl Env {
     /// What kinds may use in a server with these settings.
-    pub fn new(config: Arc<Config>, store: Store, fingerprint_key: Vec<u8>) -> Self {
-        Self { config, store, fingerprint_key, sandbox: OnceCell::new() }
+    pub fn new(config: Arc<Config>, store: Store, fingerprint_key: Vec<u8>, llm: Arc<Llm>) -> Self {
+        Self { config, store, fingerprint_key, llm, sandbox: OnceCell::new() }
     }
 
     /// The sandbox, set up and tested by whoever asks first: that takes some tenths of a second.

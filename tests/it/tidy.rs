@@ -11,7 +11,7 @@ use codeyard::config::{Config, DEFAULTS};
 const COMMON: [&str; 4] = ["model", "config", "clock", "error"];
 
 /// Which rooms a room may use besides [`COMMON`]; `src/lib.rs` shows the same table to readers.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("store", &[]),
     ("hub", &[]),
     ("analysis", &[]),
@@ -19,14 +19,15 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("observe", &[]),
     ("sandbox", &[]),
     ("source", &["sandbox"]),
+    ("llm", &["store", "source"]),
     ("auth", &["store"]),
     ("jobs", &["store", "hub"]),
-    ("kinds", &["jobs", "store", "analysis", "source", "sandbox"]),
+    ("kinds", &["jobs", "store", "analysis", "source", "sandbox", "llm"]),
     ("worker", &["jobs", "kinds", "store"]),
     (
         "http",
         &[
-            "app", "analysis", "auth", "export", "hub", "jobs", "kinds", "observe", "source", "store",
+            "app", "analysis", "auth", "export", "hub", "jobs", "kinds", "llm", "observe", "source", "store",
             "worker",
         ],
     ),
