@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::error::Problem;
 use super::extract::{Json, Path, Query, parse_json, read_body};
+use super::identity::RequestId;
 use super::life::Life;
 use super::limits::Submit;
 use super::listing::ListQuery;
@@ -17,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::jobs::NewRequest;
 use crate::kinds::analysis::{Analysis, AnalysisOptions, AnalysisSource, Answer, intake};
 use crate::kinds::{Kind, request};
-use crate::model::{Caller, Job, JobId, JobWithBodies};
+use crate::model::{Caller, Job, JobId, JobWithBodies, Tags};
 use crate::source::{self, SourceFileText};
 use crate::store::Filter;
 
@@ -45,6 +46,13 @@ pub(super) struct AnalysisRequest {
     /// What it is called in lists.
     #[schema(max_length = 200)]
     pub name: Option<String>,
+    /// The project it is for.
+    #[schema(example = "word-count", pattern = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    pub project: Option<String>,
+    /// Words to file it under: up to 20.
+    #[serde(default)]
+    #[schema(example = json!(["nightly"]), max_items = 20)]
+    pub tags: Vec<String>,
     /// How to analyse.
     pub options: Option<AnalysisOptions>,
 }
@@ -70,6 +78,10 @@ pub(super) struct AnalysisUpload {
     file: Vec<u8>,
     /// What it is called in lists.
     name: Option<String>,
+    /// The project it is for.
+    project: Option<String>,
+    /// A word to file it under; the part may come up to 20 times.
+    tag: Option<String>,
     /// How to analyse, as JSON.
     options: Option<AnalysisOptions>,
 }
@@ -83,6 +95,11 @@ pub(super) struct AnalysisView {
     pub task_id: JobId,
     /// What it is called in lists.
     pub name: Option<String>,
+    /// The project it is for.
+    pub project: Option<String>,
+    /// Words it is filed under.
+    #[schema(value_type = Vec<String>)]
+    pub tags: Tags,
     /// Where it is in its life.
     #[serde(flatten)]
     pub life: Life,
@@ -119,6 +136,7 @@ pub(super) struct AnalysisList {
 pub(super) async fn create_analysis(
     State(app): State<App>,
     caller: Caller,
+    RequestId(request_id): RequestId,
     headers: HeaderMap,
     body: Request,
 ) -> Result<(StatusCode, Json<Accepted>), Problem> {
@@ -127,10 +145,17 @@ pub(super) async fn create_analysis(
     } else {
         from_json(&app, &headers, body).await?
     };
-    check(&app, &wanted.analysis)?;
+    check(&app, &wanted)?;
+    let filing = submit::filing(wanted.project, wanted.tags)?;
     app.limits.submit(Submit::Analysis, caller.user)?;
     let idempotency = submit::idempotency(&headers, &wanted.fingerprint)?;
-    let new = NewRequest { idempotency, label: wanted.name, ..request(&wanted.analysis, Some(caller.user))? };
+    let new = NewRequest {
+        idempotency,
+        label: wanted.name,
+        filing,
+        request_id: Some(request_id),
+        ..request(&wanted.analysis, Some(caller.user))?
+    };
     let job = match wanted.archive {
         None => app.jobs.submit(new).await?,
         Some(bytes) => submit_with_archive(&app, new, &bytes).await?,
@@ -193,6 +218,8 @@ pub(super) async fn cancel_analysis(
 struct Wanted {
     analysis: Analysis,
     name: Option<String>,
+    project: Option<String>,
+    tags: Vec<String>,
     archive: Option<bytes::Bytes>,
     /// What makes two requests the same.
     fingerprint: Vec<u8>,
@@ -215,7 +242,8 @@ async fn from_json(app: &App, headers: &HeaderMap, body: Request) -> Result<Want
     let source = source_of(&asked)?;
     let name = asked.name.or_else(|| name_of(&source));
     let analysis = Analysis { source, options: asked.options.unwrap_or_default() };
-    Ok(Wanted { analysis, name, archive: None, fingerprint: bytes.to_vec() })
+    let (project, tags) = (asked.project, asked.tags);
+    Ok(Wanted { analysis, name, project, tags, archive: None, fingerprint: bytes.to_vec() })
 }
 
 fn source_of(asked: &AnalysisRequest) -> Result<AnalysisSource> {
@@ -243,10 +271,16 @@ fn source_of(asked: &AnalysisRequest) -> Result<AnalysisSource> {
 
 fn name_of(source: &AnalysisSource) -> Option<String> {
     match source {
-        AnalysisSource::Inline { filename, .. } => filename.clone(),
-        AnalysisSource::Repository { url, .. } => Some(url.chars().take(200).collect()),
+        AnalysisSource::Inline { filename, .. } => filename.as_deref().and_then(as_name),
+        AnalysisSource::Repository { url, .. } => as_name(url),
         AnalysisSource::Files(_) | AnalysisSource::Upload => None,
     }
+}
+
+/// As much of it as makes a name.
+fn as_name(text: &str) -> Option<String> {
+    let name: String = text.chars().filter(|letter| !letter.is_control()).take(200).collect();
+    (!name.is_empty()).then_some(name)
 }
 
 async fn from_form(app: &App, body: Request) -> Result<Wanted, Problem> {
@@ -257,17 +291,24 @@ async fn from_form(app: &App, body: Request) -> Result<Wanted, Problem> {
     let form = Multipart::from_request(body, app).await;
     let mut form = form.map_err(|refused| Error::Malformed(refused.body_text()))?;
     let (mut archive, mut name, mut options) = (None, None, AnalysisOptions::default());
+    let (mut project, mut tags) = (None, Vec::new());
     while let Some(part) = form.next_field().await.map_err(malformed)? {
         let field = part.name().unwrap_or_default().to_owned();
         match field.as_str() {
             "file" => {
-                name = name.or_else(|| part.file_name().map(str::to_owned));
+                name = name.or_else(|| part.file_name().and_then(as_name));
                 archive = Some(part.bytes().await.map_err(malformed)?);
             }
             "name" => name = Some(part.text().await.map_err(malformed)?),
+            "project" => project = Some(part.text().await.map_err(malformed)?),
+            "tag" => tags.push(part.text().await.map_err(malformed)?),
             "options" => options = parse_json(&part.bytes().await.map_err(malformed)?)?,
             other => {
-                return Err(Error::invalid(other, "unknown field; expected file, name or options").into());
+                return Err(Error::invalid(
+                    other,
+                    "unknown field; expected file, name, project, tag or options",
+                )
+                .into());
             }
         }
     }
@@ -276,13 +317,21 @@ async fn from_form(app: &App, body: Request) -> Result<Wanted, Problem> {
         return Err(Error::invalid("file", "is no ZIP archive").into());
     }
     let analysis = Analysis { source: AnalysisSource::Upload, options };
-    let mut fingerprint = serde_json::to_vec(&analysis).unwrap_or_default();
+    let mut fingerprint = serde_json::to_vec(&(&analysis, &name, &project, &tags)).unwrap_or_default();
     fingerprint.extend_from_slice(&archive);
-    Ok(Wanted { analysis, name, archive: Some(archive), fingerprint })
+    Ok(Wanted { analysis, name, project, tags, archive: Some(archive), fingerprint })
 }
 
 /// Refuses at the door what could only fail later.
-fn check(app: &App, analysis: &Analysis) -> Result<()> {
+fn check(app: &App, wanted: &Wanted) -> Result<()> {
+    let is_name = |name: &str| (1..=200).contains(&name.chars().count()) && !name.contains(char::is_control);
+    if wanted.name.as_deref().is_some_and(|name| !is_name(name)) {
+        return Err(Error::invalid(
+            "name",
+            "must have 1 to 200 characters, none of them a control character",
+        ));
+    }
+    let analysis = &wanted.analysis;
     let limits = intake(&app.config.intake);
     if let Some(source) = analysis.source.to_source() {
         source::check(&source, &limits)
@@ -322,6 +371,8 @@ fn view_of(found: JobWithBodies) -> AnalysisView {
         task_id: job.id,
         life: Life::of(&job),
         name: job.label,
+        project: job.project,
+        tags: job.tags,
         report: found.result.and_then(|result| serde_json::from_str(&result).ok()),
     }
 }

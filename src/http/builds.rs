@@ -7,13 +7,14 @@ use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
 use super::extract::{Json, Path, Query};
+use super::identity::RequestId;
 use super::life::Life;
 use super::listing::ListQuery;
 use super::submit::{self, Accepted};
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
 use crate::jobs::NewRequest;
-use crate::model::{Caller, Job, JobId, JobWithBodies};
+use crate::model::{Caller, Job, JobId, JobWithBodies, Tags, is_project_name};
 use crate::store::Filter;
 
 use super::limits::Submit;
@@ -35,6 +36,10 @@ pub(super) struct BuildRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub parameters: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Words to file the build under, beside its project: up to 20.
+    #[serde(default, skip_serializing)]
+    #[schema(example = json!(["nightly"]), max_items = 20)]
+    pub tags: Vec<String>,
 }
 
 /// Everything about a build.
@@ -44,6 +49,9 @@ pub(super) struct BuildView {
     pub task_id: JobId,
     /// What the project is called.
     pub project_name: String,
+    /// Words it is filed under.
+    #[schema(value_type = Vec<String>)]
+    pub tags: Tags,
     /// What it is to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub goal: Option<String>,
@@ -90,16 +98,21 @@ pub(super) struct BuildList {
 pub(super) async fn create_build(
     State(app): State<App>,
     caller: Caller,
+    RequestId(request_id): RequestId,
     headers: HeaderMap,
     Json(build): Json<BuildRequest>,
 ) -> Result<(StatusCode, Json<Accepted>)> {
     check(&build)?;
+    let filing = submit::filing(Some(build.project_name.clone()), build.tags.clone())?;
     app.limits.submit(Submit::Build, caller.user)?;
     let policy = app.registry.policy(KIND).ok_or_else(no_model)?;
     let payload = to_raw_value(&build).map_err(|error| Error::Internal(error.into()))?;
-    let idempotency = submit::idempotency(&headers, payload.get().as_bytes())?;
+    let fingerprint = [payload.get(), &build.tags.join(" ")].concat();
+    let idempotency = submit::idempotency(&headers, fingerprint.as_bytes())?;
     let label = Some(build.project_name);
-    let request = NewRequest { idempotency, label, ..NewRequest::new(policy, Some(caller.user), payload) };
+    let request_id = Some(request_id);
+    let bare = NewRequest::new(policy, Some(caller.user), payload);
+    let request = NewRequest { idempotency, label, filing, request_id, ..bare };
     let job = app.jobs.submit(request).await?;
     Ok(submit::accepted(&job, "build"))
 }
@@ -175,14 +188,6 @@ fn check(build: &BuildRequest) -> Result<()> {
     if wrong.is_empty() { Ok(()) } else { Err(Error::Invalid(wrong)) }
 }
 
-/// Whether a project may be called so.
-pub(super) fn is_project_name(name: &str) -> bool {
-    let mut letters = name.chars();
-    letters.next().is_some_and(|first| first.is_ascii_alphanumeric())
-        && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_')
-        && name.len() <= 64
-}
-
 fn no_model() -> Error {
     Error::Unavailable {
         code: "NO_MODEL_CONFIGURED",
@@ -213,6 +218,7 @@ fn view_of(found: JobWithBodies) -> BuildView {
         task_id: job.id,
         life: Life::of(&job),
         project_name: job.label.unwrap_or_default(),
+        tags: job.tags,
         goal: asked.goal,
         parameters: asked.parameters,
         results: found.result.and_then(|result| RawValue::from_string(result).ok()),
@@ -223,19 +229,4 @@ fn view_of(found: JobWithBodies) -> BuildView {
 
 fn no_artifacts() -> Box<RawValue> {
     to_raw_value(&[(); 0]).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_project_name_is_plain_and_short() {
-        for good in ["a", "0", "word-count", "A_b-9", &"x".repeat(64)] {
-            assert!(is_project_name(good), "{good}");
-        }
-        for bad in ["", "-a", "_a", "a b", "../a", "a/b", "é", "a\0", "<b>", &"x".repeat(65)] {
-            assert!(!is_project_name(bad), "{bad}");
-        }
-    }
 }

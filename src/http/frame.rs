@@ -128,16 +128,24 @@ pub(super) fn render(event: &Event, result: Option<&str>) -> String {
     .text()
 }
 
-/// The event's own data; where there is none, what the frame's type does not say by itself.
+/// The event's own data, and what the frame's type does not say by itself.
 fn data_of(event: &Event, sort: &str, too_large: bool) -> Option<String> {
-    if let Some(data) = &event.data {
-        return Some(data.clone());
+    let named = sort == names::PROGRESS && event.name != names::PROGRESS;
+    match event.data.as_deref().map(str::trim) {
+        // A step of the job's life that says more than its name, such as why it is tried again.
+        Some(data) if named && data.starts_with('{') && data.ends_with('}') => {
+            let rest = data[1..].trim_start();
+            let comma = if rest == "}" { "" } else { "," };
+            return Some(format!(r#"{{"event":"{}"{comma}{rest}"#, event.name));
+        }
+        Some(data) => return Some(data.to_owned()),
+        None => {}
     }
     if too_large && event.status == Status::Completed {
         return Some(format!(r#"{{"results_url":"/api/v1/jobs/{}"}}"#, event.job_id));
     }
     match sort {
-        names::PROGRESS if event.name == names::PROGRESS => {
+        names::PROGRESS if !named => {
             let step = serde_json::to_string(&event.message).ok()?;
             Some(format!(r#"{{"step":{step}}}"#))
         }
@@ -191,6 +199,9 @@ mod tests {
             (&failed["type"], &failed["error_code"], &failed["error"]),
             (&"error".into(), &"TIMED_OUT".into(), &"so it is".into())
         );
+        let again = shown(&event(names::RETRYING, Status::Queued, Some(data)), None);
+        assert_eq!((&again["type"], &again["data"]["event"]), (&"progress".into(), &"retrying".into()));
+        assert_eq!(again["data"]["error_code"], "TIMED_OUT");
         let moved = shown(&event(names::PROGRESS, Status::Running, None), Some("{}"));
         assert_eq!(
             (&moved["type"], &moved["data"]["step"], moved.get("results")),

@@ -22,6 +22,7 @@ use tracing::Instrument;
 use super::error::Problem;
 use super::headers::{Cors, SecurityHeaders};
 use super::identity::{Passage, credential};
+use super::negotiate::Wanted;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -205,7 +206,12 @@ impl Gate {
         };
         request.extensions_mut().insert(passage);
         self.limit_body(&mut request);
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let wanted = reads.then(|| Wanted::of(request.headers()));
         let mut response = self.run(inner, request).await;
+        if let Some(wanted) = wanted {
+            response = wanted.check(response).unwrap_or_else(IntoResponse::into_response);
+        }
         if let Some(standing) = standing {
             standing.add_to(response.headers_mut());
         }
@@ -280,7 +286,8 @@ impl Route {
         if self.kind == Kind::Probe {
             return tracing::debug_span!("request", request_id, %method, route);
         }
-        tracing::info_span!("request", request_id, %method, route)
+        // Filled in by whoever learns which job it is about.
+        tracing::info_span!("request", request_id, %method, route, job_id = tracing::field::Empty)
     }
 
     /// One line a request. Never the path as it came, which may hold a token in its query.

@@ -14,6 +14,7 @@ use super::extract::Json;
 use super::jobs::QueueView;
 use crate::app::App;
 use crate::clock::Clock;
+use crate::error::Result;
 use crate::store::Store;
 use crate::worker::SlotUse;
 
@@ -182,7 +183,7 @@ pub(super) async fn live() -> Json<Liveness> {
 pub(super) async fn status(State(app): State<App>) -> Json<ServerStatus> {
     let components = vec![app.pulse.database(&app.store, &app.clock).await, worker(&app), sandbox(&app)];
     // What is in the queues is worth knowing, but a database that is away is told of above.
-    let queues = super::jobs::queues(&app).await.unwrap_or_default();
+    let queues = app.pulse.queues(&app).await.unwrap_or_default();
     let now = app.clock.now();
     Json(ServerStatus {
         status: if components.iter().all(Component::is_healthy) { "healthy" } else { "degraded" },
@@ -216,22 +217,55 @@ fn sandbox(app: &App) -> Component {
     Component { name: "sandbox", status: "healthy", detail: Some(detail), latency_ms: None }
 }
 
-/// The last answer of the database, so that many probes are one question.
+/// The last answers of the database, so that many probes are one question.
 #[derive(Debug, Default)]
-pub struct Pulse(Mutex<Option<(DateTime<Utc>, Component)>>);
+pub struct Pulse {
+    database: Recent<Component>,
+    queues: Recent<Vec<QueueView>>,
+}
 
 impl Pulse {
-    /// How the database is, or was a moment ago. Whoever asks meanwhile waits for the same answer.
+    /// How the database is, or was a moment ago.
     pub async fn database(&self, store: &Store, clock: &Clock) -> Component {
-        let mut last = self.0.lock().await;
-        if let Some((at, component)) = &*last
-            && (clock.now() - *at).to_std().is_ok_and(|age| age < FRESH)
-        {
-            return component.clone();
+        let mut last = self.database.0.lock().await;
+        match last.fresh(clock) {
+            Some(component) => component,
+            None => last.keep(check_database(store).await, clock),
         }
-        let component = check_database(store).await;
-        *last = Some((clock.now(), component.clone()));
-        component
+    }
+
+    /// What is in the queues, or was a moment ago.
+    pub(super) async fn queues(&self, app: &App) -> Result<Vec<QueueView>> {
+        let mut last = self.queues.0.lock().await;
+        match last.fresh(&app.clock) {
+            Some(queues) => Ok(queues),
+            None => Ok(last.keep(super::jobs::queues(app).await?, &app.clock)),
+        }
+    }
+}
+
+/// An answer, and when it was given. Whoever asks while it is looked for waits for the same one.
+#[derive(Debug)]
+struct Recent<T>(Mutex<Last<T>>);
+
+#[derive(Debug)]
+struct Last<T>(Option<(DateTime<Utc>, T)>);
+
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Self(Mutex::new(Last(None)))
+    }
+}
+
+impl<T: Clone> Last<T> {
+    fn fresh(&self, clock: &Clock) -> Option<T> {
+        let (at, answer) = self.0.as_ref()?;
+        (clock.now() - *at).to_std().is_ok_and(|age| age < FRESH).then(|| answer.clone())
+    }
+
+    fn keep(&mut self, answer: T, clock: &Clock) -> T {
+        self.0 = Some((clock.now(), answer.clone()));
+        answer
     }
 }
 

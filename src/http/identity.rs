@@ -57,6 +57,10 @@ impl Passage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client(pub IpAddr);
 
+/// What the log calls this request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RequestId(pub String);
+
 /// Somebody who may look, also where the method is one that writes (to get a ticket, say).
 #[derive(Clone, Debug)]
 pub struct Reader(pub Caller);
@@ -123,6 +127,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Client {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         Passage::of(parts).map(|passage| Self(passage.address))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Passage::of(parts).map(|passage| Self(passage.id().to_owned()))
     }
 }
 

@@ -15,7 +15,7 @@ use super::life::Life;
 use super::listing::ListQuery;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::model::{Caller, JobId, JobWithBodies, Status, UserId};
+use crate::model::{Caller, JobId, JobWithBodies, Status, Tags, UserId};
 use crate::store::Filter;
 
 /// A job of any kind.
@@ -32,6 +32,11 @@ pub(super) struct JobView {
     pub owner_id: Option<UserId>,
     /// What it is called.
     pub name: Option<String>,
+    /// The project it is for.
+    pub project: Option<String>,
+    /// Words it is filed under.
+    #[schema(value_type = Vec<String>)]
+    pub tags: Tags,
     /// The job that submitted it.
     pub parent_id: Option<JobId>,
     /// Where it is in its life.
@@ -79,6 +84,10 @@ pub(super) struct JobQuery {
     pub status: Option<Status>,
     /// Only jobs of this queue.
     pub queue: Option<String>,
+    /// Only jobs with this tag.
+    pub tag: Option<String>,
+    /// Only jobs for this project.
+    pub project: Option<String>,
     /// Only jobs that this one has submitted.
     pub parent: Option<JobId>,
     /// Only jobs submitted at this time or later.
@@ -104,9 +113,10 @@ pub(super) async fn list_jobs(
     caller: Caller,
     Query(query): Query<JobQuery>,
 ) -> Result<Json<JobList>> {
-    let JobQuery { kind, status, queue, parent, since, until, limit, offset, cursor } = query;
-    let filter = Filter { owner: caller.confined_to(), kind, status, queue, parent, since, until };
-    let listed = ListQuery { status, limit, offset, cursor }.fetch(&app, filter).await?;
+    let JobQuery { kind, status, queue, tag, project, parent, since, until, limit, offset, cursor } = query;
+    let filter =
+        Filter { owner: caller.confined_to(), kind, queue, parent, since, until, ..Filter::default() };
+    let listed = ListQuery { status, tag, project, limit, offset, cursor }.fetch(&app, filter).await?;
     let bare = |job| view_of(JobWithBodies { job, payload: None, result: None });
     Ok(Json(JobList {
         jobs: listed.jobs.into_iter().map(bare).collect(),
@@ -172,7 +182,7 @@ pub(super) async fn delete_job(
 }
 
 /// A queue, and what is in it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct QueueView {
     /// Its name.
     #[schema(example = "builds")]
@@ -263,6 +273,8 @@ fn view_of(found: JobWithBodies) -> JobView {
         queue: job.queue,
         owner_id: job.owner_id,
         name: job.label,
+        project: job.project,
+        tags: job.tags,
         parent_id: job.parent_id,
         priority: job.priority,
         last_seq: job.last_seq,

@@ -21,6 +21,10 @@ const LARGEST_PAGE: u32 = 200;
 pub(super) struct ListQuery {
     /// Only jobs in this state.
     pub status: Option<Status>,
+    /// Only jobs with this tag.
+    pub tag: Option<String>,
+    /// Only jobs for this project.
+    pub project: Option<String>,
     /// How many, 1 to 200.
     #[param(minimum = 1, maximum = 200, default = 20)]
     pub limit: Option<u32>,
@@ -54,7 +58,8 @@ impl ListQuery {
         }
         let offset = self.offset.unwrap_or(0);
         let after = self.cursor.as_deref().map(job_of).transpose()?;
-        let filter = Filter { status: self.status.or(filter.status), ..filter };
+        let (tag, project) = (self.tag.clone(), self.project.clone());
+        let filter = Filter { status: self.status, tag, project, ..filter };
         // One more than asked for: then there is a next page.
         let page = JobPage { limit: limit + 1, offset: offset.into(), after };
         let (mut jobs, total) = app.jobs.list(&filter, page).await?;

@@ -31,7 +31,7 @@ pub(super) async fn render(State(app): State<App>) -> Response {
 
 /// What is in the queues. While the database is away, the last figures stay.
 async fn queues(app: &App) {
-    let Ok(queues) = super::jobs::queues(app).await else { return };
+    let Ok(queues) = app.pulse.queues(app).await else { return };
     for queue in queues {
         let set = |state: &'static str, jobs: i64| {
             let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);

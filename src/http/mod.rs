@@ -19,6 +19,7 @@ mod life;
 mod limits;
 mod listing;
 mod metrics;
+mod negotiate;
 mod openapi;
 mod router;
 mod serve;

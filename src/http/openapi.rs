@@ -50,6 +50,10 @@ pub fn document() -> OpenApi {
     let key = ApiKey::Header(ApiKeyValue::with_description("X-API-Key", "An API key."));
     components.add_security_scheme("api_key", SecurityScheme::ApiKey(key));
     for (path, item) in &mut document.paths.paths {
+        if let Some(get) = &mut item.get {
+            let refused = error_answer("There is no answer of a type that the Accept header names.");
+            get.responses.responses.insert("406".to_owned(), RefOr::T(refused));
+        }
         for operation in operations(item) {
             complete(path, operation);
         }

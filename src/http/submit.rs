@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::extract::Json;
 use crate::error::{Error, Result};
-use crate::model::{Idempotency, Job, JobId, JobWithBodies, Status};
+use crate::model::{Filing, Idempotency, Job, JobId, JobWithBodies, Status, Tags, is_project_name};
 
 /// A job was taken on.
 #[derive(Debug, Serialize, ToSchema)]
@@ -28,6 +28,7 @@ pub(super) struct Accepted {
 
 /// The answer to a submit.
 pub(super) fn accepted(job: &Job, noun: &str) -> (StatusCode, Json<Accepted>) {
+    tracing::Span::current().record("job_id", tracing::field::display(job.id));
     let message = match job.status {
         Status::Queued => format!("the {noun} waits for a slot"),
         status => format!("the {noun} was submitted before and is {}", status.as_str()),
@@ -44,6 +45,17 @@ pub(super) fn idempotency(headers: &HeaderMap, request: &[u8]) -> Result<Option<
     let key =
         key.ok_or_else(|| Error::invalid("Idempotency-Key", "must have 1 to 255 visible ASCII characters"))?;
     Ok(Some(Idempotency { key: key.to_owned(), fingerprint: hex::encode(Sha256::digest(request)) }))
+}
+
+/// What a new job is filed under.
+pub(super) fn filing(project: Option<String>, tags: Vec<String>) -> Result<Filing> {
+    if project.as_deref().is_some_and(|project| !is_project_name(project)) {
+        return Err(Error::invalid(
+            "project",
+            "must be 1 to 64 of letters, digits, - and _, beginning with a letter or digit",
+        ));
+    }
+    Ok(Filing { project, tags: Tags::new(tags).map_err(|why| Error::invalid("tags", why))? })
 }
 
 /// A job, if it is of this kind: each door shows its own only.

@@ -29,6 +29,7 @@ struct Inner {
     queue: String,
     in_turn: bool,
     owner: Option<UserId>,
+    request_id: Option<String>,
     attempt: i32,
     max_attempts: i32,
     run_at: DateTime<Utc>,
@@ -79,6 +80,7 @@ impl Context {
             queue: claimed.queue.clone(),
             in_turn: claimed.in_turn,
             owner: claimed.owner_id,
+            request_id: claimed.request_id.clone(),
             attempt: claimed.attempt,
             max_attempts: claimed.max_attempts,
             run_at: claimed.run_at,
@@ -198,7 +200,8 @@ impl Context {
     /// Submits a job that this one is the parent of. Return [`Wait::Children`] to go on when all of them have ended.
     /// A name makes it safe to repeat: the same name gives the same child.
     pub async fn spawn(&self, name: &str, child: NewChild) -> Result<JobId> {
-        self.0.core.submit_child(self.0.job, self.0.owner, name, child).await
+        let request_id = self.0.request_id.clone();
+        self.0.core.submit_child(self.0.job, self.0.owner, request_id, name, child).await
     }
 
     async fn room(&self) -> Option<Room<'_>> {
@@ -331,13 +334,10 @@ impl Context {
                 let event = event(Status::Waiting, names::WAITING, None, None);
                 (released(Status::Waiting, until, -1, wait == Wait::Children), event)
             }
-            Verdict::GiveBack => {
-                let message = Some("its process is shutting down".to_owned());
-                (
-                    released(Status::Queued, now, -1, false),
-                    event(Status::Queued, names::RELEASED, message, None),
-                )
-            }
+            Verdict::GiveBack(why) => (
+                released(Status::Queued, now, -1, false),
+                event(Status::Queued, names::RELEASED, Some(why.to_owned()), None),
+            ),
         })
     }
 }

@@ -140,38 +140,32 @@ impl Lane {
     async fn write(&mut self, core: &Core, mut gathered: Gathered) {
         let process = core.process();
         self.batches += 1;
+        let mut pause = Duration::from_millis(50);
         loop {
             match self.attempt(core, process, &gathered).await {
-                Ok(accepted) => return gathered.settle(core, accepted),
+                Ok(Some(accepted)) => return gathered.settle(core, accepted),
+                Ok(None) => return gathered.settle_unheard(core),
                 Err(error) if is_transient(&error) => {
                     tracing::warn!(%error, reports = gathered.reports.len(), "a batch must be written again");
                     gathered.refuse_submissions();
                     if gathered.reports.is_empty() {
                         return;
                     }
-                    if self.was_written(core, process).await {
-                        return gathered.settle_unheard(core);
-                    }
+                    tokio::time::sleep(pause + core.clock.jitter(pause)).await;
+                    pause = (pause * 2).min(Duration::from_secs(2));
                 }
                 Err(error) => return self.write_one_by_one(core, gathered, &error).await,
             }
         }
     }
 
-    /// Waits until the database answers again, and asks whether the last commit happened although nobody heard of it.
-    async fn was_written(&self, core: &Core, process: ProcessId) -> bool {
-        let mut pause = Duration::from_millis(50);
-        loop {
-            tokio::time::sleep(pause + core.clock.jitter(pause)).await;
-            match core.store.has_batch(process, self.number, self.batches).await {
-                Ok(written) => return written,
-                Err(error) => tracing::debug!(%error, "the database does not answer yet"),
-            }
-            pause = (pause * 2).min(Duration::from_secs(2));
-        }
-    }
-
-    async fn attempt(&self, core: &Core, process: ProcessId, gathered: &Gathered) -> sqlx::Result<Accepted> {
+    /// Writes what was gathered; `None`: a former attempt has, and its answer was lost.
+    async fn attempt(
+        &self,
+        core: &Core,
+        process: ProcessId,
+        gathered: &Gathered,
+    ) -> sqlx::Result<Option<Accepted>> {
         let submissions: Vec<_> = gathered.submissions.iter().map(|(submission, _)| &**submission).collect();
         core.store
             .write_batch(Batch {

@@ -22,7 +22,8 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::hub::Hub;
 use crate::model::{
-    Caller, Event, Idempotency, Job, JobId, JobWithBodies, NewJob, Priority, ProcessId, TurnKey, UserId,
+    Caller, Event, Filing, Idempotency, Job, JobId, JobWithBodies, NewJob, Priority, ProcessId, TurnKey,
+    UserId,
 };
 use crate::store::{CancelChange, Change, Claimed, Filter, JobPage, Rescued, Store, Submission, Submitted};
 
@@ -65,6 +66,10 @@ pub struct NewRequest {
     pub owner: Option<UserId>,
     /// What it is called in lists.
     pub label: Option<String>,
+    /// What it is filed under.
+    pub filing: Filing,
+    /// What the log calls the request that submits it.
+    pub request_id: Option<String>,
     /// Who goes first.
     pub priority: Priority,
     /// Not before this time; `None`: at once.
@@ -109,8 +114,21 @@ impl NewRequest {
     /// A request with nothing special about it.
     pub fn new(policy: Policy, owner: Option<UserId>, payload: Box<RawValue>) -> Self {
         let (label, run_at, unique_key, idempotency, turn) = (None, None, None, None, None);
-        let priority = Priority::default();
-        Self { id: None, policy, owner, label, priority, run_at, unique_key, idempotency, turn, payload }
+        let (filing, priority) = Default::default();
+        Self {
+            id: None,
+            policy,
+            owner,
+            label,
+            filing,
+            request_id: None,
+            priority,
+            run_at,
+            unique_key,
+            idempotency,
+            turn,
+            payload,
+        }
     }
 }
 
@@ -284,6 +302,23 @@ impl Jobs {
         Ok(())
     }
 
+    /// Gives back claims whose answer got lost: the database says that this process holds `held` jobs, and fewer were
+    /// begun here. A claim under way looks the same, so only what looked so the last time, too, is given back.
+    pub async fn give_back_unheard(&self, held: i64) -> Result<()> {
+        let running = &self.core.running;
+        let mut unheard = Vec::new();
+        if held > i64::try_from(running.len()).unwrap_or(i64::MAX) {
+            unheard = self.core.store.held_by(self.process()).await?;
+            unheard.retain(|claim| !running.contains(claim.job_id));
+        }
+        for claim in running.seen_twice(unheard) {
+            tracing::warn!(job_id = %claim.job_id, "a claim was never heard of and is given back");
+            let context = Context::new(Arc::clone(&self.core), &claim, Stop::default());
+            context.conclude(Verdict::GiveBack("the claim on it got lost")).await;
+        }
+        Ok(())
+    }
+
     /// Takes back the jobs of processes that died, and lets jobs go on whose time has come.
     pub async fn rescue(&self, lost: bool, due: bool, late: DateTime<Utc>) -> Result<Rescued> {
         let now = self.core.clock.now();
@@ -351,6 +386,8 @@ impl Core {
             queue: request.policy.queue.to_owned(),
             owner: request.owner,
             label: request.label,
+            filing: request.filing,
+            request_id: request.request_id,
             parent,
             priority: request.priority,
             max_attempts: request.policy.max_attempts,
@@ -374,11 +411,16 @@ impl Core {
         &self,
         parent: JobId,
         owner: Option<UserId>,
+        request_id: Option<String>,
         name: &str,
         child: NewChild,
     ) -> Result<JobId> {
         let mut request = NewRequest::new(child.policy, owner, child.payload);
+        request.request_id = request_id;
         request.label = child.label;
+        // A child is filed where its parent is.
+        let filed = self.store.peek_job(parent, None).await?;
+        request.filing = filed.map(|job| Filing { project: job.project, tags: job.tags }).unwrap_or_default();
         let fingerprint = String::new();
         request.idempotency = Some(Idempotency { key: format!("child:{parent}:{name}"), fingerprint });
         Ok(self.submit(request, Some(parent)).await?.id)

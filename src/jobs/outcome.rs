@@ -93,8 +93,8 @@ pub enum Verdict {
     Retry(Failure, Duration),
     /// It steps aside.
     Wait(Wait),
-    /// Another process takes it on, and this attempt does not count.
-    GiveBack,
+    /// Another claim takes it on, and this attempt does not count. Why, for a person.
+    GiveBack(&'static str),
     /// Nothing may be written.
     Drop,
 }
@@ -121,7 +121,7 @@ pub fn decide(run: Result<Outcome, Failure>, standing: Standing) -> Verdict {
             Verdict::Over { status: Status::Cancelled, failure: None, result: None }
         }
         (Ok(Outcome::Wait(wait)), _) => Verdict::Wait(wait),
-        (Err(_), Some(StopReason::Draining)) => Verdict::GiveBack,
+        (Err(_), Some(StopReason::Draining)) => Verdict::GiveBack("its process is shutting down"),
         (Err(_), Some(StopReason::TimedOut)) => {
             retry_or_fail(Failure::transient("TIMED_OUT", "the attempt took longer than it may"), standing)
         }
@@ -180,7 +180,7 @@ mod tests {
         let fail = || Err(Failure::fatal("STOPPED", "stopped"));
         let cancelled = decide(fail(), standing(1, Some(StopReason::Cancelled)));
         assert!(matches!(cancelled, Verdict::Over { status: Status::Cancelled, failure: None, .. }));
-        assert!(matches!(decide(fail(), standing(3, Some(StopReason::Draining))), Verdict::GiveBack));
+        assert!(matches!(decide(fail(), standing(3, Some(StopReason::Draining))), Verdict::GiveBack(_)));
         let slow = decide(fail(), standing(1, Some(StopReason::TimedOut)));
         assert!(matches!(slow, Verdict::Retry(failure, _) if failure.code == "TIMED_OUT"));
     }

@@ -1,16 +1,20 @@
 //! The jobs that run in this process, and how to reach them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
 use super::StopReason;
 use crate::model::JobId;
+use crate::store::Claimed;
 
-/// The jobs that run in this process.
+/// The jobs that run in this process, and claims (job and fencing token) of it that nobody here seems to have heard of.
 #[derive(Default)]
-pub(super) struct Running(Mutex<HashMap<JobId, Stop>>);
+pub(super) struct Running {
+    stops: Mutex<HashMap<JobId, Stop>>,
+    suspects: Mutex<HashSet<(JobId, i64)>>,
+}
 
 /// Asks one run to stop, and says why; the first reason counts.
 #[derive(Clone, Default)]
@@ -65,6 +69,18 @@ impl Running {
         self.lock().len()
     }
 
+    pub(super) fn contains(&self, job: JobId) -> bool {
+        self.lock().contains_key(&job)
+    }
+
+    /// Those of the claims that were among them the last time.
+    pub(super) fn seen_twice(&self, claims: Vec<Claimed>) -> Vec<Claimed> {
+        let now = claims.iter().map(|claim| (claim.job_id, claim.fence)).collect();
+        let before =
+            std::mem::replace(&mut *self.suspects.lock().unwrap_or_else(PoisonError::into_inner), now);
+        claims.into_iter().filter(|claim| before.contains(&(claim.job_id, claim.fence))).collect()
+    }
+
     fn ask(&self, job: JobId, reason: StopReason) {
         if let Some(stop) = self.lock().get(&job).cloned() {
             stop.ask(reason);
@@ -72,6 +88,6 @@ impl Running {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Stop>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stops.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{JobId, UserId};
+use super::{Filing, JobId, Tags, UserId};
 
 /// Where a job is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
@@ -122,6 +122,10 @@ pub struct NewJob {
     pub owner: Option<UserId>,
     /// What it is called in lists, such as a project's name.
     pub label: Option<String>,
+    /// What it is filed under.
+    pub filing: Filing,
+    /// What the log calls the request that submits it.
+    pub request_id: Option<String>,
     /// The job that waits for it, if any.
     pub parent: Option<JobId>,
     /// Who goes first.
@@ -162,6 +166,11 @@ pub struct Job {
     pub owner_id: Option<UserId>,
     /// What it is called in lists.
     pub label: Option<String>,
+    /// The project it is for.
+    pub project: Option<String>,
+    /// Words it is filed under.
+    #[sqlx(try_from = "Option<String>")]
+    pub tags: Tags,
     /// The job that waits for it.
     pub parent_id: Option<JobId>,
     /// Where it is in its life.

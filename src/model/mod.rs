@@ -2,6 +2,7 @@
 
 mod caller;
 pub mod event;
+mod filing;
 mod finding;
 mod id;
 mod job;
@@ -9,6 +10,7 @@ mod source_file;
 
 pub use caller::{Caller, Role, Scope, Scopes};
 pub use event::{Event, NewEvent};
+pub use filing::{Filing, Tags, is_project_name};
 pub use finding::{Category, Confidence, Finding, Fingerprints, FlowStep, Origin, Region, Severity};
 pub use id::{JobId, ProcessId, UserId};
 pub use job::{Idempotency, Job, JobWithBodies, NewJob, Priority, Status, TurnKey};

@@ -6,6 +6,7 @@ use sqlx::AssertSqlSafe;
 
 use super::db::{Tx, with_db, with_tx};
 use super::ending::{self, Ended, LEFT, Left, Woken};
+use super::prune::BELONGINGS;
 use super::{Store, events};
 use crate::model::event::names;
 use crate::model::{Event, JobId, NewEvent, ProcessId, Status, UserId};
@@ -206,7 +207,7 @@ impl Store {
         if gone == 0 {
             return Ok(false);
         }
-        for table in ["job_bodies", "job_events", "job_keys", "job_uploads"] {
+        for table in BELONGINGS {
             let sql = format!("delete from {table} where job_id = $1");
             with_tx!(&mut tx, c => sqlx::query::<DB>(AssertSqlSafe(sql)).bind(job).execute(c).await.map(drop))?;
         }

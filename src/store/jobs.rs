@@ -18,6 +18,10 @@ pub struct Filter {
     pub status: Option<Status>,
     /// From which queue.
     pub queue: Option<String>,
+    /// Filed under this tag.
+    pub tag: Option<String>,
+    /// For this project.
+    pub project: Option<String>,
     /// Submitted for this one.
     pub parent: Option<JobId>,
     /// Submitted at this time or later.
@@ -38,7 +42,8 @@ pub struct JobPage {
 }
 
 /// The columns of [`Job`]: a job without outcome is as its row in the queue says.
-const JOB: &str = "j.id, j.kind, j.queue, j.owner_id, j.label, j.parent_id, coalesce(j.outcome, q.status, 'queued') as status,
+const JOB: &str = "j.id, j.kind, j.queue, j.owner_id, j.label, j.project,
+    (select string_agg(t.tag, ' ' order by t.tag) from job_tags t where t.job_id = j.id) as tags, j.parent_id, coalesce(j.outcome, q.status, 'queued') as status,
     j.priority, coalesce(q.attempt, j.attempt) as attempt, j.max_attempts, coalesce(q.progress, j.progress) as progress,
     coalesce(q.step, j.step) as step, coalesce(q.last_seq, j.last_seq) as last_seq, j.created_at, q.run_at,
     coalesce(q.started_at, j.started_at) as started_at, j.finished_at,
@@ -125,6 +130,15 @@ where
     }
     if let Some(queue) = &filter.queue {
         query.push(" and j.queue = ").push_bind(queue.clone());
+    }
+    if let Some(tag) = &filter.tag {
+        query
+            .push(" and j.id in (select t.job_id from job_tags t where t.tag = ")
+            .push_bind(tag.clone())
+            .push(")");
+    }
+    if let Some(project) = &filter.project {
+        query.push(" and j.project = ").push_bind(project.clone());
     }
     if let Some(parent) = filter.parent {
         query.push(" and j.parent_id = ").push_bind(parent);

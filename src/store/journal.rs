@@ -1,7 +1,7 @@
 //! Batches of submissions and reports, each batch one transaction.
 //!
-//! A batch carries a number. A commit whose answer was lost may have happened or not; [`Store::has_batch`] tells, so
-//! that repeating a batch never writes an event twice.
+//! A batch with reports carries a number, which is written with it. A commit whose answer was lost may have happened,
+//! or may happen yet: whoever repeats the batch waits for that, and finds the number taken. No event is written twice.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sqlx::AssertSqlSafe;
 
-use super::db::{Column, Db, Tx, hex_id, parameter, rows, text_time, with_db, with_tx};
+use super::db::{Column, Db, Tx, hex_id, parameter, rows, text_time, with_tx};
 use super::ending::{self, Ended, LEFT, Left, Woken};
 use super::submission;
 use super::{Store, bodies, events};
@@ -100,9 +100,12 @@ pub struct Accepted {
 }
 
 impl Store {
-    /// Writes a batch, whole or not at all.
-    pub async fn write_batch(&self, batch: Batch<'_>) -> sqlx::Result<Accepted> {
+    /// Writes a batch, whole or not at all. `None`: its reports were written before.
+    pub async fn write_batch(&self, batch: Batch<'_>) -> sqlx::Result<Option<Accepted>> {
         let mut tx = self.write.begin().await?;
+        if !batch.reports.is_empty() && !mark(&mut tx, &batch).await? {
+            return Ok(None);
+        }
         let mut accepted = Accepted::default();
         if !batch.submissions.is_empty() {
             accepted.submitted = submission::submit(&mut tx, batch.submissions).await?;
@@ -111,27 +114,20 @@ impl Store {
             accepted.events.extend(created.map(|(job, _)| job.first_event()));
         }
         if !batch.reports.is_empty() {
-            mark(&mut tx, &batch).await?;
             report(&mut tx, &batch, &mut accepted).await?;
         }
         tx.commit().await?;
-        Ok(accepted)
-    }
-
-    /// Whether this batch was committed although nobody heard of it.
-    pub async fn has_batch(&self, process: ProcessId, lane: i32, number: i64) -> sqlx::Result<bool> {
-        let last: Option<i64> = with_db!(&self.write, pool => sqlx::query_scalar::<DB, i64>(
-            "select number from batches where process_id = $1 and lane = $2")
-            .bind(process).bind(lane).fetch_optional(pool).await)?;
-        Ok(last.is_some_and(|last| last >= number))
+        Ok(Some(accepted))
     }
 }
 
-async fn mark(tx: &mut Tx, batch: &Batch<'_>) -> sqlx::Result<()> {
-    with_tx!(tx, c => sqlx::query::<DB>(
+/// Takes the batch's number. False: it was taken, so the batch is on disk.
+async fn mark(tx: &mut Tx, batch: &Batch<'_>) -> sqlx::Result<bool> {
+    let taken = with_tx!(tx, c => sqlx::query::<DB>(
         "insert into batches (process_id, lane, number) values ($1, $2, $3)
-         on conflict (process_id, lane) do update set number = excluded.number")
-        .bind(batch.process).bind(batch.lane).bind(batch.number).execute(c).await.map(drop))
+         on conflict (process_id, lane) do update set number = excluded.number where batches.number < excluded.number")
+        .bind(batch.process).bind(batch.lane).bind(batch.number).execute(c).await.map(|done| done.rows_affected()))?;
+    Ok(taken == 1)
 }
 
 async fn report(tx: &mut Tx, batch: &Batch<'_>, accepted: &mut Accepted) -> sqlx::Result<()> {

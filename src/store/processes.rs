@@ -30,10 +30,13 @@ impl Store {
             .execute(pool).await.map(drop))
     }
 
-    /// Extends the lease of a process. False: it was declared dead, and its jobs belong to others by now.
-    pub async fn beat(&self, id: ProcessId, now: DateTime<Utc>) -> sqlx::Result<bool> {
-        with_db!(&self.write, pool => sqlx::query::<DB>("update processes set beat_at = $2 where id = $1")
-            .bind(id).bind(now).execute(pool).await.map(|done| done.rows_affected() > 0))
+    /// Extends the lease of a process and returns how many jobs it holds. `None`: it was declared dead, and its jobs
+    /// belong to others by now.
+    pub async fn beat(&self, id: ProcessId, now: DateTime<Utc>) -> sqlx::Result<Option<i64>> {
+        with_db!(&self.write, pool => sqlx::query_scalar::<DB, i64>(
+            "update processes set beat_at = $2 where id = $1
+             returning (select count(*) from job_queue where process_id = $1)")
+            .bind(id).bind(now).fetch_optional(pool).await)
     }
 
     /// Declares dead whoever was not heard of since `dead`; returns how many.

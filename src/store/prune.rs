@@ -20,11 +20,8 @@ pub struct Pruned {
     pub others: u64,
 }
 
-#[derive(Serialize)]
-struct Id {
-    #[serde(serialize_with = "hex_id")]
-    job_id: JobId,
-}
+/// The tables whose rows belong to one job and go with it.
+pub(super) const BELONGINGS: [&str; 5] = ["job_bodies", "job_events", "job_keys", "job_tags", "job_uploads"];
 
 impl Store {
     /// Removes up to `limit` jobs that ended before `before`; returns how many. Ids begin with their time, and a job
@@ -33,26 +30,10 @@ impl Store {
         let ids: Vec<JobId> = with_db!(&self.read, pool => sqlx::query_scalar::<DB, JobId>(
             "select id from jobs where id < $1 and finished_at < $2 order by id limit $3")
             .bind(first_id_at(before)).bind(before).bind(i64::from(limit)).fetch_all(pool).await)?;
-        if ids.is_empty() {
-            return Ok(0);
-        }
-        let list = parameter(&ids.iter().map(|job_id| Id { job_id: *job_id }).collect::<Vec<_>>())?;
-        let mut tx = self.write.begin().await?;
-        let values = rows(tx.is_sqlite(), &[("job_id", Column::Id)]);
-        let mut jobs = 0;
-        for (table, key) in [
-            ("job_bodies", "job_id"),
-            ("job_events", "job_id"),
-            ("job_keys", "job_id"),
-            ("job_uploads", "job_id"),
-            ("jobs", "id"),
-        ] {
-            let sql = format!("delete from {table} where {key} in (select v.job_id from {values})");
-            jobs = with_tx!(&mut tx, c => sqlx::query::<DB>(AssertSqlSafe(sql)).bind(list.as_str())
-                .execute(c).await.map(|done| done.rows_affected()))?;
-        }
-        tx.commit().await?;
-        Ok(jobs)
+        let tables = BELONGINGS.iter().map(|table| (*table, "job_id")).chain([("jobs", "id")]);
+        let deletes: Vec<_> =
+            tables.map(|(table, key)| format!("delete from {table} where {key} in")).collect();
+        self.on_each(&ids, &deletes).await
     }
 
     /// Removes the events of up to `limit` jobs that ended before `before` and still have some; returns how many
@@ -61,28 +42,37 @@ impl Store {
         let ids: Vec<JobId> = with_db!(&self.read, pool => sqlx::query_scalar::<DB, JobId>(
             "select id from jobs where id < $1 and finished_at < $2 and first_seq < last_seq order by id limit $3")
             .bind(first_id_at(before)).bind(before).bind(i64::from(limit)).fetch_all(pool).await)?;
+        let mark = "update jobs set first_seq = last_seq where outcome is not null and id in";
+        let delete = "delete from job_events where seq < (select j.first_seq from jobs j where j.id = job_events.job_id)
+            and job_id in";
+        self.on_each(&ids, &[mark.to_owned(), delete.to_owned()]).await
+    }
+
+    /// Runs statements that end in `id in`, in one transaction; returns how many rows the last one has touched.
+    async fn on_each(&self, ids: &[JobId], statements: &[String]) -> sqlx::Result<u64> {
+        #[derive(Serialize)]
+        struct Id {
+            #[serde(serialize_with = "hex_id")]
+            job_id: JobId,
+        }
         if ids.is_empty() {
             return Ok(0);
         }
         let list = parameter(&ids.iter().map(|job_id| Id { job_id: *job_id }).collect::<Vec<_>>())?;
         let mut tx = self.write.begin().await?;
         let values = rows(tx.is_sqlite(), &[("job_id", Column::Id)]);
-        let mark = format!(
-            "update jobs set first_seq = last_seq where outcome is not null and id in (select v.job_id from {values})"
-        );
-        with_tx!(&mut tx, c => sqlx::query::<DB>(AssertSqlSafe(mark)).bind(list.as_str()).execute(c).await.map(drop))?;
-        let sql = format!(
-            "delete from job_events where job_id in (select v.job_id from {values})
-                 and seq < (select j.first_seq from jobs j where j.id = job_events.job_id)"
-        );
-        let events = with_tx!(&mut tx, c => sqlx::query::<DB>(AssertSqlSafe(sql)).bind(list.as_str())
-            .execute(c).await.map(|done| done.rows_affected()))?;
+        let mut touched = 0;
+        for statement in statements {
+            let sql = format!("{statement} (select v.job_id from {values})");
+            touched = with_tx!(&mut tx, c => sqlx::query::<DB>(AssertSqlSafe(sql)).bind(list.as_str())
+                .execute(c).await.map(|done| done.rows_affected()))?;
+        }
         tx.commit().await?;
-        Ok(events)
+        Ok(touched)
     }
 
-    /// Removes idempotency keys older than `keys`, rates that no longer hold anybody up, marks of processes that are
-    /// gone, and whatever of accounts has expired; returns how many rows.
+    /// Removes idempotency keys and archives without a job older than `keys`, rates that no longer hold anybody up,
+    /// and marks of processes that are gone; returns how many rows.
     pub async fn prune_small(&self, keys: DateTime<Utc>, now: DateTime<Utc>) -> sqlx::Result<u64> {
         let statements = [
             ("delete from job_keys where scope <> 'unique' and created_at < $1", keys),
@@ -92,7 +82,10 @@ impl Store {
                 now,
             ),
         ];
-        let mut gone = 0;
+        // Archives of requests that were refused after all; not found by `created_at`, which stands behind the bytes.
+        let mut gone = with_db!(&self.write, pool => sqlx::query::<DB>(
+            "delete from job_uploads where job_id < $1 and not exists (select 1 from jobs j where j.id = job_id)")
+            .bind(first_id_at(keys)).execute(pool).await.map(|done| done.rows_affected()))?;
         for (sql, time) in statements {
             gone += with_db!(&self.write, pool => sqlx::query::<DB>(sql).bind(time).execute(pool).await
                 .map(|done| done.rows_affected()))?;

@@ -48,6 +48,8 @@ pub struct Claimed {
     pub queue: String,
     /// Whose it is.
     pub owner_id: Option<UserId>,
+    /// What the log calls the request that submitted it.
+    pub request_id: Option<String>,
     /// This attempt, from 1.
     pub attempt: i32,
     /// How often it may be tried.
@@ -87,7 +89,7 @@ pub struct QueueDepth {
 }
 
 /// The columns of [`Claimed`], unqualified: SQLite knows no alias in `returning`.
-const CLAIMED: &str = "job_id, kind, queue, owner_id, attempt, max_attempts, fence, run_at, progress, last_seq, \
+const CLAIMED: &str = "job_id, kind, queue, owner_id, request_id, attempt, max_attempts, fence, run_at, progress, last_seq, \
                        turn_key is not null as in_turn, turn_per_minute, cancel_requested_at is not null as cancel_requested";
 const TAKE: &str = "status = 'initializing', process_id = $5, fence = fence + 1, attempt = attempt + 1, \
                     deadline_at = $6, started_at = coalesce(started_at, $3)";
@@ -99,6 +101,13 @@ pub(super) const PICK: &str = "select job_id from job_queue
     order by rank, job_id limit $2";
 
 impl Store {
+    /// The claims of a process, as the database knows them; without payloads.
+    pub async fn held_by(&self, process: ProcessId) -> sqlx::Result<Vec<Claimed>> {
+        let sql = format!("select {CLAIMED} from job_queue where process_id = $1");
+        with_db!(&self.write, pool => sqlx::query_as::<DB, Claimed>(AssertSqlSafe(sql))
+            .bind(process).fetch_all(pool).await)
+    }
+
     /// Takes jobs that take no turns: one statement, and on PostgreSQL no process waits for another.
     pub async fn claim(&self, claim: Claim<'_>) -> sqlx::Result<Vec<Claimed>> {
         match &self.write {

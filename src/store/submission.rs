@@ -50,6 +50,8 @@ impl Submission {
             queue: job.queue,
             owner_id: job.owner,
             label: job.label,
+            project: job.filing.project,
+            tags: job.filing.tags,
             parent_id: job.parent,
             status: Status::Queued,
             priority: job.priority.get(),
@@ -194,6 +196,8 @@ struct Row<'a> {
     #[serde(serialize_with = "hex_id")]
     owner_id: Option<UserId>,
     label: Option<&'a str>,
+    project: Option<&'a str>,
+    request_id: Option<&'a str>,
     #[serde(serialize_with = "hex_id")]
     parent_id: Option<JobId>,
     priority: i32,
@@ -210,12 +214,14 @@ struct Row<'a> {
     payload: &'a str,
 }
 
-const COLUMNS: [(&str, Column); 16] = [
+const COLUMNS: [(&str, Column); 18] = [
     ("id", Column::Id),
     ("kind", Column::Text),
     ("queue", Column::Text),
     ("owner_id", Column::Id),
     ("label", Column::Text),
+    ("project", Column::Text),
+    ("request_id", Column::Text),
     ("parent_id", Column::Id),
     ("priority", Column::Int),
     ("max_attempts", Column::Int),
@@ -230,15 +236,15 @@ const COLUMNS: [(&str, Column); 16] = [
 ];
 
 const INSERTS: [&str; 4] = [
-    "insert into jobs (id, kind, queue, owner_id, label, parent_id, priority, max_attempts, unique_key, turn_key,
+    "insert into jobs (id, kind, queue, owner_id, label, project, parent_id, priority, max_attempts, unique_key, turn_key,
          turn_concurrency, turn_per_minute, created_at)
-     select id, kind, queue, owner_id, label, parent_id, priority, max_attempts, unique_key, turn_key,
+     select id, kind, queue, owner_id, label, project, parent_id, priority, max_attempts, unique_key, turn_key,
          turn_concurrency, turn_per_minute, created_at from",
     "insert into job_bodies (job_id, part, body) select id, 'payload', payload from",
     "insert into job_queue (job_id, queue, kind, owner_id, parent_id, status, rank, run_at, max_attempts, unique_key,
-         turn_key, turn_concurrency, turn_per_minute)
+         turn_key, turn_concurrency, turn_per_minute, request_id)
      select id, queue, kind, owner_id, parent_id, 'queued', rank, run_at, max_attempts, unique_key,
-         turn_key, turn_concurrency, turn_per_minute from",
+         turn_key, turn_concurrency, turn_per_minute, request_id from",
     "insert into job_events (job_id, seq, at, name, status, progress)
      select id, 1, created_at, 'queued', 'queued', 0 from",
 ];
@@ -269,6 +275,7 @@ async fn insert(tx: &mut Tx, new: &[&Submission]) -> sqlx::Result<()> {
             }
         }
     }
+    file(tx, new).await?;
     // In one order everywhere: these are row locks.
     let mut parents = BTreeMap::<JobId, i64>::new();
     new.iter()
@@ -278,6 +285,26 @@ async fn insert(tx: &mut Tx, new: &[&Submission]) -> sqlx::Result<()> {
         adopt(tx, parent, children).await?;
     }
     Ok(())
+}
+
+/// Writes the tags of new jobs.
+async fn file(tx: &mut Tx, new: &[&Submission]) -> sqlx::Result<()> {
+    #[derive(Serialize)]
+    struct Tag<'a> {
+        #[serde(serialize_with = "hex_id")]
+        job_id: JobId,
+        tag: &'a str,
+    }
+    let filed = new.iter().map(|submission| &submission.job);
+    let tags = filed.flat_map(|job| job.filing.tags.iter().map(|tag| Tag { job_id: job.id, tag }));
+    let tags: Vec<_> = tags.collect();
+    if tags.is_empty() {
+        return Ok(());
+    }
+    let values = rows(tx.is_sqlite(), &[("job_id", Column::Id), ("tag", Column::Text)]);
+    let sql = format!("insert into job_tags (job_id, tag) select job_id, tag from {values}");
+    let list = parameter(&tags)?;
+    with_tx!(tx, c => sqlx::query::<DB>(AssertSqlSafe(sql)).bind(list).execute(c).await.map(drop))
 }
 
 /// Counts new children to their parent.
@@ -294,6 +321,8 @@ fn row_of(submission: &Submission) -> Row<'_> {
         queue: &job.queue,
         owner_id: job.owner,
         label: job.label.as_deref(),
+        project: job.filing.project.as_deref(),
+        request_id: job.request_id.as_deref(),
         parent_id: job.parent,
         priority: job.priority.get(),
         max_attempts: job.max_attempts,

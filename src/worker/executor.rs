@@ -18,7 +18,9 @@ use crate::store::Claimed;
 
 /// Runs a claimed job to its end and holds the slot until that end is on disk.
 pub(super) async fn run(worker: Arc<Inner>, job: Claimed, slot: Option<Slot>) {
-    let span = tracing::info_span!("job", job_id = %job.job_id, kind = %job.kind, attempt = job.attempt);
+    let request_id = job.request_id.as_deref();
+    let span =
+        tracing::info_span!("job", job_id = %job.job_id, request_id, kind = %job.kind, attempt = job.attempt);
     async {
         let begun = Instant::now();
         let (context, stop) = worker.jobs.attach(&job);
@@ -115,7 +117,7 @@ fn name_of(verdict: &Verdict) -> &'static str {
         Verdict::Over { status, .. } => status.as_str(),
         Verdict::Retry(..) => "retried",
         Verdict::Wait(_) => "waiting",
-        Verdict::GiveBack => "released",
+        Verdict::GiveBack(_) => "released",
         Verdict::Drop => "lost",
     }
 }

@@ -44,10 +44,13 @@ impl Inner {
 
     async fn beat_once(&self) -> Result<()> {
         let now = self.clock.now();
-        if !within(self.config.engine.lease(), self.store.beat(self.jobs.process(), now)).await? {
-            tracing::warn!("this process was declared dead; its jobs belong to others, it begins anew");
-            let process = self.jobs.new_process();
-            self.register(process).await?;
+        match within(self.config.engine.lease(), self.store.beat(self.jobs.process(), now)).await? {
+            Some(held) => self.jobs.give_back_unheard(held).await?,
+            None => {
+                tracing::warn!("this process was declared dead; its jobs belong to others, it begins anew");
+                let process = self.jobs.new_process();
+                self.register(process).await?;
+            }
         }
         self.beat_at.store(now.timestamp_micros(), Ordering::Relaxed);
         self.jobs.catch_up_on_cancels().await

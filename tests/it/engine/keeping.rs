@@ -1,5 +1,6 @@
 //! Leases: what happens to the jobs of a process that died, drained, or was thought dead.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use codeyard::model::event::names;
@@ -54,9 +55,13 @@ fn finish(app: &TestApp, claimed: &Claimed) -> Report {
 /// Whether the report was taken.
 async fn write(store: &Store, app: &TestApp, report: Report) -> bool {
     let (job, process, now) = (report.job, app.app.jobs.process(), app.app.clock.now());
-    let number = now.timestamp_micros();
-    let batch = Batch { process, lane: 9, number, now, submissions: &[], reports: &[report] };
-    store.write_batch(batch).await.unwrap().reported.contains_key(&job)
+    static NUMBERS: AtomicI64 = AtomicI64::new(1);
+    let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    let batch =
+        || Batch { process, lane: 9, number, now, submissions: &[], reports: std::slice::from_ref(&report) };
+    let accepted = store.write_batch(batch()).await.unwrap().unwrap();
+    assert!(store.write_batch(batch()).await.unwrap().is_none(), "a batch was written twice");
+    accepted.reported.contains_key(&job)
 }
 
 /// Declares a process dead and takes back what it held.
@@ -131,8 +136,8 @@ async fn whoever_is_not_heard_of_is_buried_and_cannot_beat_again() {
         let dead = app.app.clock.now() - Duration::from_secs(30);
         assert!(app.app.store.look_around(app.app.clock.now(), dead, dead).await.unwrap().dead);
         app.app.store.bury(dead).await.unwrap();
-        assert!(!app.app.store.beat(quiet, app.app.clock.now()).await.unwrap());
-        assert!(app.app.store.beat(loud, app.app.clock.now()).await.unwrap());
+        assert_eq!(app.app.store.beat(quiet, app.app.clock.now()).await.unwrap(), None);
+        assert_eq!(app.app.store.beat(loud, app.app.clock.now()).await.unwrap(), Some(0));
     }
 }
 

@@ -4,6 +4,7 @@ mod claims;
 mod control;
 mod idle;
 mod keeping;
+mod lost_answers;
 mod machine;
 mod plans;
 mod retention;

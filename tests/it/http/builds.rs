@@ -154,3 +154,66 @@ async fn pages_go_on_where_the_last_one_ended_while_new_builds_come_in() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_are_found_by_their_project_and_tags() {
+    for (app, _) in TestApp::on_each_stage(&[("limits.builds_per_minute", "0")]).await {
+        let (ann, bob) = (app.sign_up("ann@example.com").await, app.sign_up("bob@example.com").await);
+        let submit = async |project: &str, tags: &[&str]| {
+            let asked = json!({"project_name": project, "goal": "count", "tags": tags});
+            id_of(&app.post("/api/build/", asked).bearer(&ann.access).await.expect(202))
+        };
+        let (first, second) =
+            (submit("alpha", &["nightly", "team:core", "nightly"]).await, submit("beta", &["nightly"]).await);
+        let third = submit("alpha", &[]).await;
+        let code =
+            json!({"code": "x = 1\n", "language": "python", "project": "alpha", "tags": ["team:core"]});
+        let fourth = id_of(&app.post("/api/analysis/", code).bearer(&ann.access).await.expect(202));
+
+        let found = async |path: &str, list: &str, token: &str| {
+            let page = app.get(path).bearer(token).await.expect(200);
+            let ids: Vec<JobId> = page[list]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|job| job.get("task_id").unwrap_or(&job["id"]).as_str().unwrap().parse().unwrap())
+                .collect();
+            assert_eq!(page["total"], ids.len());
+            ids
+        };
+        for (query, jobs) in [
+            ("tag=nightly", vec![second, first]),
+            ("tag=team:core", vec![fourth, first]),
+            ("tag=nightly&project=alpha", vec![first]),
+            ("project=alpha", vec![fourth, third, first]),
+            ("project=alpha&kind=build", vec![third, first]),
+            ("tag=night", vec![]),
+        ] {
+            assert_eq!(found(&format!("/api/v1/jobs?{query}"), "jobs", &ann.access).await, jobs, "{query}");
+        }
+        assert_eq!(found("/api/build?tag=nightly", "builds", &ann.access).await, [second, first]);
+        assert_eq!(found("/api/analysis?project=alpha", "analyses", &ann.access).await, [fourth]);
+        assert!(found("/api/v1/jobs?tag=nightly", "jobs", &bob.access).await.is_empty());
+
+        let seen = app.get(&format!("/api/v1/jobs/{first}")).bearer(&ann.access).await.expect(200);
+        assert_eq!((&seen["project"], &seen["tags"]), (&json!("alpha"), &json!(["nightly", "team:core"])));
+        for job in [first, second, third, fourth] {
+            app.until(job, Status::Completed).await;
+        }
+        app.delete(&format!("/api/v1/jobs/{first}")).bearer(&ann.access).await.expect(204);
+        assert_eq!(found("/api/v1/jobs?tag=nightly", "jobs", &ann.access).await, [second]);
+
+        let many: Vec<_> = (0..21).map(|n| n.to_string()).collect();
+        for (field, wrong) in [
+            ("tags", json!({"tags": ["a b"]})),
+            ("tags", json!({"tags": many})),
+            ("project", json!({"project": "../x"})),
+            ("name", json!({"name": "x".repeat(201)})),
+        ] {
+            let mut asked = json!({"code": "x = 1\n", "language": "python"});
+            asked.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+            let refused = app.post("/api/analysis/", asked).bearer(&ann.access).await.expect(422);
+            assert_eq!(refused["error"]["details"]["fields"][0]["field"], field);
+        }
+    }
+}

@@ -80,6 +80,15 @@ impl TestApp {
         Self::start_with(None, settings, stage.registry()).await
     }
 
+    /// On this database, with scripted builds.
+    pub(crate) async fn on_stage_in(
+        database: TestDatabase,
+        stage: &Stage,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        Self::start_with(Some(database), settings, stage.registry()).await
+    }
+
     async fn start_on(database: Option<TestDatabase>, settings: &[(&str, &str)]) -> Self {
         Self::start_with(database, settings, codeyard::kinds::all()).await
     }

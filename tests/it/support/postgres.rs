@@ -39,6 +39,26 @@ impl TestDatabase {
         self.cluster.url(&self.name)
     }
 
+    /// The same, when its socket is in another directory.
+    pub(crate) fn url_at(&self, dir: &Path) -> String {
+        url(&self.name, dir)
+    }
+
+    /// The server's socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.cluster.dir.join(".s.PGSQL.5432")
+    }
+
+    /// How many transactions it has seen, as far as its sessions have told. Asked from elsewhere, so that asking does
+    /// not count.
+    pub(crate) fn transactions(&self) -> u64 {
+        let sql = format!(
+            "select xact_commit + xact_rollback from pg_stat_database where datname = '{}'",
+            self.name
+        );
+        self.cluster.sql("postgres", &sql).parse().unwrap()
+    }
+
     /// Runs a statement as superuser, beside the application; returns what `psql` prints.
     pub(crate) fn sql(&self, statement: &str) -> String {
         self.cluster.sql(&self.name, statement)
@@ -55,6 +75,10 @@ impl Drop for TestDatabase {
 /// Settings of a cluster that nobody will miss.
 const HASTY: &str =
     "fsync = off\nfull_page_writes = off\nmax_connections = 400\nshared_buffers = 64MB\nautovacuum = on\n";
+
+fn url(database: &str, dir: &Path) -> String {
+    format!("postgres://postgres@localhost/{database}?host={}", dir.display())
+}
 
 impl Cluster {
     /// Makes and starts a cluster in `dir`, which must not exist; for tests that restart it or kill its backends.
@@ -92,7 +116,7 @@ impl Cluster {
 
     /// The address of one of its databases.
     pub(crate) fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@localhost/{database}?host={}", self.dir.display())
+        url(database, &self.dir)
     }
 
     /// Runs a statement as superuser; returns what `psql` prints.
