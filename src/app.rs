@@ -13,6 +13,7 @@ use crate::hub::Hub;
 use crate::jobs::Jobs;
 use crate::kinds::{self, Env, Registry};
 use crate::llm::Llm;
+use crate::mail::Mailer;
 use crate::observe::Metrics;
 use crate::store::{DataDirLock, Store};
 use crate::worker::{self, Worker};
@@ -73,7 +74,7 @@ impl App {
         store.migrate().await?;
         let metrics = Metrics::install()?;
         metrics.keep_folded();
-        let auth = Auth::open(&config.auth, store.clone(), clock.clone()).await?;
+        let auth = Auth::open(&config.auth, store.clone(), clock.clone(), Mailer::new(&config.mail)?).await?;
         let hub = Hub::default();
         let jobs = Jobs::start(Arc::clone(&config), clock.clone(), store.clone(), hub.clone());
         let llm = Arc::new(Llm::default());

@@ -25,6 +25,7 @@ pub struct Config {
     pub maintenance: Maintenance,
     pub retention: Retention,
     pub auth: Auth,
+    pub mail: Mail,
     pub limits: Limits,
     pub intake: Intake,
     pub sandbox: Sandbox,
@@ -111,10 +112,20 @@ section!(
         refresh_days: u32,
         registration: bool,
         login_attempts_per_minute: u32,
+        reset_minutes: u32,
+        reset_url: String,
         hashing_slots: usize,
         ticket_seconds: u32,
     }
 );
+section!(
+    /// `[mail]`
+    Mail {
+        server: String,
+        from: String,
+    }
+);
+
 section!(
     /// `[limits]`
     Limits { requests_per_minute: u32, builds_per_minute: u32, analyses_per_minute: u32 }

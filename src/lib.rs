@@ -13,7 +13,8 @@
 //! | `sandbox` | runs a command with nothing it does not need | – |
 //! | `source` | gets code onto disk safely | `sandbox` |
 //! | `llm` | asks models: one form for every provider, with prices, budgets and limits | `store`, `source` |
-//! | `auth` | passwords, tokens, keys, tickets, roles | `store` |
+//! | `mail` | sends mail | – |
+//! | `auth` | passwords, tokens, keys, tickets, roles | `store`, `mail` |
 //! | `jobs` | the verbs; the only writer of jobs, the only publisher of events | `store`, `hub` |
 //! | `kinds` | what a job can be, one folder each | `jobs`, `store`, `analysis`, `source`, `sandbox`, `llm` |
 //! | `worker` | slots, leases, the run as a pipe, rescue, drain | `jobs`, `kinds`, `store` |
@@ -39,6 +40,7 @@ pub mod hub;
 pub mod jobs;
 pub mod kinds;
 pub mod llm;
+pub mod mail;
 pub mod model;
 pub mod observe;
 pub mod sandbox;

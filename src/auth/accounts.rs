@@ -3,7 +3,7 @@
 use super::{Auth, Secret, password};
 use crate::error::{Error, Result};
 use crate::model::{Role, UserId};
-use crate::store::{UserChange, UserRow};
+use crate::store::{Updated, UserChange, UserRow};
 
 /// An account to be made.
 #[derive(Clone, Debug)]
@@ -100,10 +100,6 @@ impl Auth {
         if let Some(new) = &patch.password {
             password::check("password", new, &user.email)?;
         }
-        let steps_down = patch.role == Some(Role::User) || patch.disabled == Some(true);
-        if steps_down && user.role == Role::Admin && self.0.store.other_admins(id).await? == 0 {
-            return Err(Error::conflict("LAST_ADMIN", "this is the last administrator"));
-        }
         let password_hash = match &patch.password {
             Some(new) => Some(self.0.passwords.hash(new).await?),
             None => None,
@@ -119,9 +115,13 @@ impl Auth {
     }
 
     async fn apply(&self, id: UserId, change: UserChange) -> Result<UserRow> {
-        let user = self.0.store.update_user(id, &change).await?;
+        let updated = self.0.store.update_user(id, &change).await?;
         self.0.known.forget_account(id);
-        user.ok_or(Error::NotFound("account"))
+        match updated {
+            Updated::Done(user) => Ok(user),
+            Updated::NoSuch => Err(Error::NotFound("account")),
+            Updated::LastAdmin => Err(Error::conflict("LAST_ADMIN", "this is the last administrator")),
+        }
     }
 
     async fn row(&self, new: NewUser) -> Result<UserRow> {

@@ -19,6 +19,8 @@ const SWEEP_ABOVE: usize = 10_000;
 pub(super) enum Who {
     /// An account, whether there is one or not: the hash of its address.
     Account([u8; 32]),
+    /// Whose password was forgotten: counted apart from guesses, which come before.
+    Forgetful([u8; 32]),
     /// Where the attempt comes from.
     Address(IpAddr),
 }
@@ -26,6 +28,10 @@ pub(super) enum Who {
 impl Who {
     pub(super) fn account(email: &str) -> Self {
         Self::Account(secret::hash(&email.to_lowercase()))
+    }
+
+    pub(super) fn forgetful(email: &str) -> Self {
+        Self::Forgetful(secret::hash(&email.to_lowercase()))
     }
 
     pub(super) fn address(address: IpAddr) -> Self {

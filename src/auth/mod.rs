@@ -5,6 +5,7 @@ mod attempts;
 mod keys;
 mod known;
 mod password;
+mod resets;
 mod secret;
 mod sessions;
 mod tickets;
@@ -22,6 +23,7 @@ pub use sessions::{Credentials, Registration, Session};
 use crate::clock::Clock;
 use crate::config;
 use crate::error::Result;
+use crate::mail::Mailer;
 use crate::model::Caller;
 use crate::store::Store;
 use attempts::Attempts;
@@ -42,12 +44,18 @@ struct Parts {
     passwords: Passwords,
     attempts: Attempts,
     known: Known,
+    mail: Option<Mailer>,
 }
 
 impl Auth {
     /// Reads what tokens are signed with: a key file, a secret from the settings, or the one in the database, which
     /// whoever starts first makes for all replicas.
-    pub async fn open(config: &config::Auth, store: Store, clock: Clock) -> anyhow::Result<Self> {
+    pub async fn open(
+        config: &config::Auth,
+        store: Store,
+        clock: Clock,
+        mail: Option<Mailer>,
+    ) -> anyhow::Result<Self> {
         let signer = if !config.jwt_key_file.is_empty() {
             Signer::with_key_file(Path::new(&config.jwt_key_file))?
         } else if !config.jwt_secret.is_empty() {
@@ -63,6 +71,7 @@ impl Auth {
             passwords: Passwords::new(config.hashing_slots),
             attempts: Attempts::new(config.login_attempts_per_minute),
             known: Known::default(),
+            mail,
             config: config.clone(),
             store,
             clock,

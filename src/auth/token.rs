@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::model::{Role, Scope, UserId};
 
 const ISSUER: &str = "codeyard";
+const RESET_ISSUER: &str = "codeyard password reset";
 
 /// What a token says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +40,22 @@ impl Claims {
         let scopes = crate::model::Scopes::ALL.list();
         let (iat, exp) = (from.timestamp(), until.timestamp());
         Self { iss: ISSUER.to_owned(), sub, role, scopes, epoch, iat, exp }
+    }
+}
+
+/// What a token for a new password says. Its issuer sets it apart: neither passes for the other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct ResetClaims {
+    iss: String,
+    pub(super) sub: UserId,
+    /// Which of the account's sessions counted when it was made: the new password makes it another one.
+    pub(super) epoch: i32,
+    exp: i64,
+}
+
+impl ResetClaims {
+    pub(super) fn new(sub: UserId, epoch: i32, until: DateTime<Utc>) -> Self {
+        Self { iss: RESET_ISSUER.to_owned(), sub, epoch, exp: until.timestamp() }
     }
 }
 
@@ -91,6 +108,23 @@ impl Signer {
 
     /// The token that says this.
     pub(super) fn sign(&self, claims: &Claims) -> Result<Secret> {
+        self.encode(claims)
+    }
+
+    /// The token for a new password that says this.
+    pub(super) fn sign_reset(&self, claims: &ResetClaims) -> Result<Secret> {
+        self.encode(claims)
+    }
+
+    /// What a token for a new password says, if it is ours and still good.
+    pub(super) fn read_reset(&self, token: &Secret, now: DateTime<Utc>) -> Option<ResetClaims> {
+        let mut validation = self.validation.clone();
+        validation.set_issuer(&[RESET_ISSUER]);
+        let read = jsonwebtoken::decode::<ResetClaims>(token.expose(), &self.reads, &validation);
+        read.ok().map(|read| read.claims).filter(|claims| now.timestamp() < claims.exp)
+    }
+
+    fn encode(&self, claims: &impl Serialize) -> Result<Secret> {
         let token = jsonwebtoken::encode(&self.header, claims, &self.signs);
         token.map(Secret::new).map_err(|error| Error::Internal(error.into()))
     }

@@ -210,7 +210,7 @@ impl Token {
 async fn open(config: &Config) -> anyhow::Result<(Store, Auth, Clock)> {
     let (store, clock) = (Store::open(config)?, Clock::system());
     store.migrate().await?;
-    let auth = Auth::open(&config.auth, store.clone(), clock.clone()).await?;
+    let auth = Auth::open(&config.auth, store.clone(), clock.clone(), None).await?;
     Ok((store, auth, clock))
 }
 

@@ -125,6 +125,54 @@ pub(super) async fn refresh(
     Ok(Json(SessionAnswer::new(session, &app)))
 }
 
+/// Whose password is forgotten.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ForgotRequest {
+    /// The address of the account.
+    #[schema(example = "ada@example.com")]
+    email: String,
+}
+
+/// A new password, and the right to set it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResetRequest {
+    /// From the mail.
+    token: Secret,
+    /// 10 to 256 characters, and not the address.
+    #[schema(value_type = String, format = Password, min_length = 10, max_length = 256, example = "correct horse battery staple")]
+    password: Secret,
+}
+
+/// Asks for a new password.
+///
+/// If there is such an account, it gets a mail with a token for `POST /api/v1/auth/password/reset`. The answer does not
+/// tell.
+#[utoipa::path(post, path = "/api/v1/auth/password/forgot", tag = "auth", request_body = ForgotRequest,
+    responses((status = 202, description = "If there is such an account, a mail is on its way.")))]
+pub(super) async fn forgot_password(
+    State(app): State<App>,
+    Client(from): Client,
+    Json(asked): Json<ForgotRequest>,
+) -> Result<StatusCode> {
+    app.auth.forgot_password(asked.email, from)?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Sets a new password.
+///
+/// With the token from the mail, once. All sessions end.
+#[utoipa::path(post, path = "/api/v1/auth/password/reset", tag = "auth", request_body = ResetRequest,
+    responses((status = 204, description = "Sign in with the new password.")))]
+pub(super) async fn reset_password(
+    State(app): State<App>,
+    Json(asked): Json<ResetRequest>,
+) -> Result<StatusCode> {
+    app.auth.reset_password(&asked.token, &asked.password).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Ends a session.
 ///
 /// Ending it twice is the same as ending it once. The access token is good until it expires.

@@ -47,6 +47,8 @@ fn table() -> Vec<Row> {
         plain(routes!(auth::login)),
         plain(routes!(auth::refresh)),
         plain(routes!(auth::logout)),
+        plain(routes!(auth::forgot_password)),
+        plain(routes!(auth::reset_password)),
         plain(routes!(auth::issue_ticket)),
         plain(routes!(users::get_me, users::patch_me)),
         plain(routes!(users::list_users, users::create_user)),

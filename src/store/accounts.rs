@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::Store;
-use super::db::{with_db, with_tx};
+use super::db::{Tx, with_db, with_tx};
 use crate::model::{Role, UserId};
 
 /// SHA-256 of a secret.
@@ -44,6 +44,17 @@ pub struct UserChange {
     pub disabled: Option<bool>,
     /// Ends all its sessions and tickets; API keys stay.
     pub ends_sessions: bool,
+}
+
+/// What became of a change.
+#[derive(Debug)]
+pub enum Updated {
+    /// The account, changed.
+    Done(UserRow),
+    /// There is none such.
+    NoSuch,
+    /// It is the only administrator, and remains one.
+    LastAdmin,
 }
 
 /// A refresh token.
@@ -185,9 +196,13 @@ impl Store {
         })
     }
 
-    /// Changes an account; `None`: there is none such.
-    pub async fn update_user(&self, id: UserId, change: &UserChange) -> sqlx::Result<Option<UserRow>> {
+    /// Changes an account, unless that would leave no administrator.
+    pub async fn update_user(&self, id: UserId, change: &UserChange) -> sqlx::Result<Updated> {
         let mut tx = self.write.begin().await?;
+        let steps_down = change.role == Some(Role::User) || change.disabled == Some(true);
+        if steps_down && admins(&mut tx).await? == [id] {
+            return Ok(Updated::LastAdmin);
+        }
         let sql = format!(
             "update users set name = coalesce($2, name), password_hash = coalesce($3, password_hash),
                  role = coalesce($4, role), disabled = coalesce($5, disabled), epoch = epoch + $6
@@ -201,14 +216,7 @@ impl Store {
                 .bind(id).execute(c).await.map(drop))?;
         }
         tx.commit().await?;
-        Ok(user)
-    }
-
-    /// How many administrators there are that are not disabled, besides this account.
-    pub async fn other_admins(&self, id: UserId) -> sqlx::Result<i64> {
-        with_db!(&self.read, pool => sqlx::query_scalar::<DB, i64>(
-            "select count(*) from users where role = 'admin' and not disabled and id <> $1")
-            .bind(id).fetch_one(pool).await)
+        Ok(user.map_or(Updated::NoSuch, Updated::Done))
     }
 
     /// Keeps a refresh token.
@@ -356,6 +364,13 @@ impl Store {
         }
         Ok(gone)
     }
+}
+
+/// The administrators that are not disabled. Of two that step down at once, the second waits for the first.
+async fn admins(tx: &mut Tx) -> sqlx::Result<Vec<UserId>> {
+    let lock = if tx.is_sqlite() { "" } else { "for update" };
+    let sql = format!("select id from users where role = 'admin' and not disabled order by id {lock}");
+    with_tx!(tx, c => sqlx::query_scalar::<DB, UserId>(sqlx::AssertSqlSafe(sql)).fetch_all(c).await)
 }
 
 const INSERT_REFRESH: &str = "insert into refresh_tokens (hash, family_id, user_id, created_at, expires_at) values ($1, $2, $3, $4, $5)";

@@ -21,7 +21,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::config::Config;
-pub use accounts::{KeyHash, KeyRow, RefreshRow, Rotation, SecretHash, TicketRow, UserChange, UserRow};
+pub use accounts::{
+    KeyHash, KeyRow, RefreshRow, Rotation, SecretHash, TicketRow, Updated, UserChange, UserRow,
+};
 pub use control::{CancelChange, Change, Rescued, Surroundings};
 use db::with_db;
 pub use db::{Db, Tx};

@@ -7,6 +7,9 @@ use codeyard::auth::{Auth, Credentials, Secret};
 use codeyard::config::Config;
 use codeyard::error::Error;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use crate::support::{PASSWORD, TestApp};
 
@@ -188,6 +191,114 @@ async fn a_new_password_needs_the_old_one_and_ends_all_sessions() {
     }
 }
 
+/// A mail server that takes what it is given; the words of each mail come out of the receiver.
+async fn mail_server() -> (String, mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://{}", listener.local_addr().unwrap());
+    let (sender, mails) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                let (reader, mut writer) = socket.into_split();
+                let mut lines = BufReader::new(reader).lines();
+                writer.write_all(b"220 here\r\n").await.unwrap();
+                let mut mail: Option<String> = None;
+                while let Ok(Some(line)) = lines.next_line().await {
+                    let answer = match (&mut mail, line.as_str()) {
+                        (Some(_), ".") => {
+                            sender.send(mail.take().unwrap()).unwrap();
+                            "250 taken"
+                        }
+                        (Some(text), line) => {
+                            text.push_str(line);
+                            text.push('\n');
+                            continue;
+                        }
+                        (None, "DATA") => {
+                            mail = Some(String::new());
+                            "354 go on"
+                        }
+                        _ => "250 yes",
+                    };
+                    if writer.write_all(format!("{answer}\r\n").as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (url, mails)
+}
+
+/// The token in a mail, put together again where the mail's encoding has broken its line.
+fn token_in(mail: &str) -> String {
+    let body = mail.split_once("\n\n").unwrap().1.replace("=\n", "").replace("=3D", "=");
+    body.split_whitespace()
+        .find(|word| word.matches('.').count() == 2 && word.len() > 100)
+        .unwrap()
+        .to_owned()
+}
+
+#[tokio::test]
+async fn a_forgotten_password_is_replaced_once_by_whoever_reads_the_mail() {
+    let (url, mut mails) = mail_server().await;
+    for app in TestApp::on_each_database_with(&[("mail.server", &url)]).await {
+        let ada = app.sign_up("ada@example.com").await;
+        let forgot = |email: &str| app.post("/api/v1/auth/password/forgot", json!({ "email": email }));
+        let reset = |token: &str, password: &str| {
+            app.post("/api/v1/auth/password/reset", json!({"token": token, "password": password}))
+        };
+        // Nobody of this name has an account, and the answer does not tell.
+        let unknown = forgot("eve@example.com").await;
+        let known = forgot("Ada@Example.com").await;
+        assert_eq!((unknown.status, unknown.text()), (known.status, known.text()));
+        known.expect(202);
+        let mail = mails.recv().await.unwrap();
+        assert!(mail.contains("To: ada@example.com") && mails.try_recv().is_err(), "{mail}");
+        let token = token_in(&mail);
+
+        assert_eq!(reset(&token, "short").await.refused(422), "VALIDATION_FAILED");
+        assert_eq!(reset(&ada.access, "another good password").await.refused(422), "VALIDATION_FAILED");
+        app.get(ME).bearer(&token).await.refused(401);
+        reset(&token, "another good password").await.expect(204);
+        app.sign_in("ada@example.com", "another good password").await;
+        app.get(ME).bearer(&ada.access).await.refused(401);
+        assert_eq!(reset(&token, "a third good password").await.refused(422), "VALIDATION_FAILED");
+
+        forgot("ada@example.com").await.expect(202);
+        let late = token_in(&mails.recv().await.unwrap());
+        app.advance(Duration::from_secs(30 * 60));
+        assert_eq!(reset(&late, "a third good password").await.refused(422), "VALIDATION_FAILED");
+    }
+    let silent = TestApp::start().await;
+    let refused = silent.post("/api/v1/auth/password/forgot", json!({"email": "ada@example.com"})).await;
+    assert_eq!(refused.refused(503), "NO_MAIL_CONFIGURED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_administrators_who_step_down_at_once_one_remains() {
+    for app in TestApp::on_each_database().await {
+        let root = app.admin().await;
+        let other = app.sign_up("ada@example.com").await;
+        let demote =
+            |id| app.patch(&format!("/api/v1/users/{id}"), json!({"role": "user"})).bearer(&root.access);
+        // The first start made another one.
+        let listed = app.get("/api/v1/users").bearer(&root.access).await.expect(200);
+        let first =
+            listed["users"].as_array().unwrap().iter().find(|user| user["email"] == "admin@localhost");
+        if let Some(first) = first {
+            demote(first["id"].as_str().unwrap().parse().unwrap()).await.expect(200);
+        }
+        let promoted = app.patch(&format!("/api/v1/users/{}", other.id), json!({"role": "admin"}));
+        promoted.bearer(&root.access).await.expect(200);
+        let (one, two) = tokio::join!(demote(root.id), demote(other.id));
+        let mut answers = [one.status, two.status];
+        answers.sort_unstable();
+        assert!(matches!(answers, [200, 403 | 409]), "{answers:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_key_does_what_its_scopes_say_until_it_is_revoked() {
     for app in TestApp::on_each_database().await {
@@ -235,8 +346,9 @@ async fn a_key_expires_and_gives_nobody_more_than_its_maker_has() {
 async fn a_disabled_account_is_out_at_once_here_and_within_fifteen_seconds_elsewhere() {
     for app in TestApp::on_each_database().await {
         let (admin, ada) = (app.admin().await, app.sign_up("ada@example.com").await);
-        let elsewhere =
-            Auth::open(&app.app.config.auth, app.app.store.clone(), app.app.clock.clone()).await.unwrap();
+        let elsewhere = Auth::open(&app.app.config.auth, app.app.store.clone(), app.app.clock.clone(), None)
+            .await
+            .unwrap();
         elsewhere.verify(&ada.access).await.unwrap();
         app.get(ME).bearer(&ada.access).await.expect(200);
 
@@ -327,12 +439,13 @@ async fn the_first_start_makes_one_administrator_and_a_second_start_makes_none()
 async fn replicas_sign_with_one_secret_that_the_first_of_them_made() {
     for app in TestApp::on_each_database().await {
         let ada = app.sign_up("ada@example.com").await;
-        let other =
-            Auth::open(&app.app.config.auth, app.app.store.clone(), app.app.clock.clone()).await.unwrap();
+        let other = Auth::open(&app.app.config.auth, app.app.store.clone(), app.app.clock.clone(), None)
+            .await
+            .unwrap();
         assert_eq!(other.verify(&ada.access).await.unwrap().user, ada.id);
         let own_secret = Config::load(None, [], [("auth.jwt_secret".to_owned(), "z".repeat(32))]).unwrap();
         let stranger =
-            Auth::open(&own_secret.auth, app.app.store.clone(), app.app.clock.clone()).await.unwrap();
+            Auth::open(&own_secret.auth, app.app.store.clone(), app.app.clock.clone(), None).await.unwrap();
         assert!(stranger.verify(&ada.access).await.is_err());
     }
 }
