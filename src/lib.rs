@@ -13,6 +13,7 @@
 //! | `sandbox` | runs a command with nothing it does not need | – |
 //! | `source` | gets code onto disk safely | `sandbox` |
 //! | `llm` | asks models: one form for every provider, with prices, budgets and limits | `store`, `source` |
+//! | `agent` | makes a project: workspace, history, tests | `sandbox`, `source` |
 //! | `mail` | sends mail | – |
 //! | `auth` | passwords, tokens, keys, tickets, roles | `store`, `mail` |
 //! | `jobs` | the verbs; the only writer of jobs, the only publisher of events | `store`, `hub` |
@@ -27,6 +28,7 @@
 //!
 //! `tests/it/tidy.rs` keeps this table true.
 
+pub mod agent;
 pub mod analysis;
 pub mod app;
 pub mod auth;

@@ -11,13 +11,14 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct Workspace {
     path: PathBuf,
+    owner: Option<(u32, u32)>,
 }
 
 impl Workspace {
     /// Makes it, and hands it to the user that commands run as.
     pub(super) fn create(parent: &Path, owner: Option<(u32, u32)>) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("work-").tempdir_in(parent)?;
-        let workspace = Self { path: folder.keep() };
+        let workspace = Self { path: folder.keep(), owner };
         if let Some((uid, gid)) = owner {
             lchown(&workspace.path, Some(uid), Some(gid))?;
         }
@@ -28,6 +29,11 @@ impl Workspace {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Hands one file, folder or link that the server made in here to the user that commands run as.
+    pub fn hand_over(&self, path: &Path) -> io::Result<()> {
+        self.owner.map_or(Ok(()), |(uid, gid)| lchown(path, Some(uid), Some(gid)))
     }
 }
 

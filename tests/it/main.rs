@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod builds;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod documentation;

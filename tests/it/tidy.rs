@@ -20,6 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sandbox", &[]),
     ("source", &["sandbox"]),
     ("llm", &["store", "source"]),
+    ("agent", &["sandbox", "source"]),
     ("mail", &[]),
     ("auth", &["store", "mail"]),
     ("jobs", &["store", "hub"]),
