@@ -27,6 +27,9 @@ pub enum Error {
     /// It cannot be put into words that mail servers understand.
     #[error("the mail cannot be written: {0}")]
     Message(#[from] lettre::error::Error),
+    /// The server is there, and does not do as mail servers do.
+    #[error("the mail server does not answer as one")]
+    Silent,
     /// The server did not take it.
     #[error("the mail server did not take it: {0}")]
     Refused(#[from] lettre::transport::smtp::Error),
@@ -44,6 +47,14 @@ impl Mailer {
         let transport =
             transport.context("mail.server: expected smtp://, smtps:// or smtp://…?tls=required")?;
         Ok(Some(Self { transport: transport.timeout(Some(PATIENCE)).build(), from }))
+    }
+
+    /// Says hello, to see whether the server is there and knows us.
+    pub async fn greet(&self) -> Result<(), Error> {
+        match self.transport.test_connection().await? {
+            true => Ok(()),
+            false => Err(Error::Silent),
+        }
     }
 
     /// Sends plain text to one address.

@@ -56,16 +56,15 @@ impl Auth {
         clock: Clock,
         mail: Option<Mailer>,
     ) -> anyhow::Result<Self> {
-        let signer = if !config.jwt_key_file.is_empty() {
-            Signer::with_key_file(Path::new(&config.jwt_key_file))?
-        } else if !config.jwt_secret.is_empty() {
-            Signer::with_secret(&Secret::new(&config.jwt_secret))?
-        } else {
-            let kept = match store.setting("jwt_secret").await? {
-                Some(kept) => kept,
-                None => store.settle("jwt_secret", Secret::random()?.expose()).await?,
-            };
-            Signer::with_secret(&Secret::new(kept))?
+        let signer = match signer(config)? {
+            Some(signer) => signer,
+            None => {
+                let kept = match store.setting("jwt_secret").await? {
+                    Some(kept) => kept,
+                    None => store.settle("jwt_secret", Secret::random()?.expose()).await?,
+                };
+                Signer::with_secret(&Secret::new(kept))?
+            }
         };
         Ok(Self(Arc::new(Parts {
             passwords: Passwords::new(config.hashing_slots),
@@ -87,4 +86,19 @@ impl Auth {
             self.verify_token(credential).await
         }
     }
+}
+
+/// The algorithm that the settings ask tokens to be signed with; `None`: with the secret in the database. Fails where a
+/// start would.
+pub fn signs_with(config: &config::Auth) -> anyhow::Result<Option<String>> {
+    Ok(signer(config)?.map(|signer| signer.algorithm()))
+}
+
+/// What tokens are signed with, if the settings say it.
+fn signer(config: &config::Auth) -> anyhow::Result<Option<Signer>> {
+    if !config.jwt_key_file.is_empty() {
+        return Signer::with_key_file(Path::new(&config.jwt_key_file)).map(Some);
+    }
+    let secret = Some(&config.jwt_secret).filter(|secret| !secret.is_empty());
+    secret.map(|secret| Signer::with_secret(&Secret::new(secret))).transpose()
 }

@@ -106,6 +106,11 @@ impl Signer {
         Self { header: Header::new(algorithm), signs, reads, validation }
     }
 
+    /// What JWTs call the algorithm.
+    pub(super) fn algorithm(&self) -> String {
+        format!("{:?}", self.header.alg)
+    }
+
     /// The token that says this.
     pub(super) fn sign(&self, claims: &Claims) -> Result<Secret> {
         self.encode(claims)

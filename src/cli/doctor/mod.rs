@@ -3,6 +3,7 @@
 mod database;
 mod machine;
 mod sandbox;
+mod services;
 
 use std::process::ExitCode;
 
@@ -97,6 +98,8 @@ async fn examine(config: &Config) -> Vec<Check> {
     checks.push(machine::address(config).await);
     checks.push(machine::open_files(config));
     checks.push(machine::disk(config));
+    checks.push(services::tokens(config));
+    checks.push(services::mail(config).await);
     checks.extend(sandbox::examine(config).await);
     checks
 }

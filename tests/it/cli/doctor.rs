@@ -28,6 +28,8 @@ async fn before_the_first_start_all_is_well_and_nothing_is_made() {
     assert_eq!(about(&report, "writable").0, "ok");
     assert!(about(&report, "disk space").1.contains("MiB free"), "{report}");
     about(&report, "sandbox");
+    assert!(about(&report, "tokens").1.contains("first start"), "{report}");
+    assert!(about(&report, "mail").1.contains("not set"), "{report}");
     about(&report, "open files");
     assert!(!std::path::Path::new(&data).exists());
 }
@@ -44,6 +46,23 @@ async fn beside_a_running_server_it_finds_the_database_and_the_server() {
     assert!(text.contains("0 problems"), "{text}");
     server.signal("TERM");
     server.ends_with(0).await;
+}
+
+#[tokio::test]
+async fn a_key_file_that_is_none_and_a_mail_server_that_is_away_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, key) = (dir.path().join("data"), dir.path().join("key.pem"));
+    std::fs::write(&key, "no key").unwrap();
+    // A port that somebody had and nobody has.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut doctor =
+        codeyard(&["doctor", "--json", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()]);
+    doctor.env("CODEYARD_AUTH_JWT_KEY_FILE", &key);
+    doctor.env("CODEYARD_MAIL_SERVER", format!("smtp://127.0.0.1:{port}"));
+    let report: Value = serde_json::from_str(&ended(&mut doctor).await.expect(1)).unwrap();
+    assert_eq!(about(&report, "tokens").0, "problem", "{report}");
+    assert!(about(&report, "tokens").1.contains("not a PEM file"), "{report}");
+    assert_eq!(about(&report, "mail").0, "warning", "{report}");
 }
 
 #[tokio::test]
