@@ -8,6 +8,7 @@ use codeyard::config::Config;
 use codeyard::hub::Hub;
 use codeyard::jobs::{Jobs, NewRequest, Outcome, Policy};
 use codeyard::kinds::{Env, Registry};
+use codeyard::llm::Llm;
 use codeyard::store::Store;
 use codeyard::worker::{Parts, Worker};
 use serde_json::value::RawValue;
@@ -37,8 +38,9 @@ impl Engine {
     }
 
     async fn work(&self, registry: Registry) -> Worker {
-        let env =
-            Arc::new(Env::new(Arc::clone(&self.config), self.store.clone(), Vec::new(), Arc::default()));
+        let llm = Llm::new(&self.config.llm, self.clock.clone(), self.store.clone()).unwrap();
+        let env = Env::new(Arc::clone(&self.config), self.store.clone(), Vec::new(), Arc::new(llm));
+        let env = Arc::new(env);
         let (config, clock) = (Arc::clone(&self.config), self.clock.clone());
         let (store, jobs) = (self.store.clone(), self.jobs.clone());
         Worker::start(Parts { config, clock, store, jobs, registry, env }, "bench".to_owned()).await.unwrap()

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::agent::Prompts;
 use crate::auth::{Auth, Secret};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -70,8 +69,6 @@ impl App {
     /// As [`App::start`], with kinds of the caller's choice.
     pub async fn start_with(config: Config, clock: Clock, registry: Registry) -> anyhow::Result<Self> {
         let config = Arc::new(config);
-        // Refused now rather than by the first build.
-        Prompts::of(&config.agent)?;
         let store = Store::open(&config)?;
         let lock = if store.is_shared() { None } else { Some(DataDirLock::take(&config.data_dir)?) };
         store.migrate().await?;
@@ -80,7 +77,8 @@ impl App {
         let auth = Auth::open(&config.auth, store.clone(), clock.clone(), Mailer::new(&config.mail)?).await?;
         let hub = Hub::default();
         let jobs = Jobs::start(Arc::clone(&config), clock.clone(), store.clone(), hub.clone());
-        let llm = Arc::new(Llm::default());
+        crate::observe::use_ring();
+        let llm = Arc::new(Llm::new(&config.llm, clock.clone(), store.clone())?);
         let key = fingerprint_key(&store).await?;
         let env = Arc::new(Env::new(Arc::clone(&config), store.clone(), key, Arc::clone(&llm)));
         let runs = worker::Parts {
@@ -126,6 +124,7 @@ impl App {
     /// Ends well: jobs finish or are given back, sockets are told, and the database is closed.
     pub async fn stop(&self) {
         self.drain().await;
+        self.llm.booked().await;
         self.store.close().await;
     }
 

@@ -29,7 +29,7 @@ pub struct Config {
     pub limits: Limits,
     pub intake: Intake,
     pub sandbox: Sandbox,
-    pub agent: Agent,
+    pub llm: Llm,
     pub log: Log,
     pub telemetry: Telemetry,
 }
@@ -102,7 +102,7 @@ section!(
 );
 section!(
     /// `[retention]`
-    Retention { jobs_days: u32, events_days: u32, idempotency_hours: u32, batch: u32 }
+    Retention { jobs_days: u32, events_days: u32, llm_calls_days: u32, idempotency_hours: u32, batch: u32 }
 );
 section!(
     /// `[auth]`
@@ -147,19 +147,31 @@ section!(
     }
 );
 section!(
-    /// `[agent]`
-    Agent {
-        prompts_dir: String,
-        max_tokens: i64,
-        max_cost_micros: i64,
-        max_seconds: u64,
-        max_iterations: u32,
-        context_tokens: usize,
-    }
-);
-section!(
     /// `[sandbox]`
     Sandbox { level: SandboxLevel, scratch_dir: String, program: String }
+);
+section!(
+    /// `[llm]`
+    Llm {
+        provider: String,
+        find_ollama: bool,
+        max_output_tokens: u32,
+        timeout_seconds: u64,
+        silence_seconds: u64,
+        retries: u32,
+        max_wait_seconds: u64,
+        breaker_failures: u32,
+        breaker_seconds: u64,
+        user_requests_per_minute: u32,
+        user_tokens_per_minute: u32,
+        cache_seconds: u64,
+        cache_bytes: u64,
+        prices_file: String,
+        key_secret: Hidden,
+        allow_private_addresses: bool,
+        proxy: String,
+        providers: BTreeMap<String, LlmProvider>,
+    }
 );
 section!(
     /// `[log]`
@@ -192,6 +204,97 @@ pub enum SandboxLevel {
     Landlock,
     /// A process with limits, and nothing else.
     Process,
+}
+
+/// `[llm.providers.…]`: what is left out is as in `LlmProvider::default()`, because a server of one's own is not in the
+/// defaults.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "config/default.toml documents every setting")]
+pub struct LlmProvider {
+    pub dialect: Dialect,
+    pub base_url: String,
+    pub key: Hidden,
+    pub key_env: String,
+    pub key_file: String,
+    pub models: Vec<String>,
+    pub requests_per_minute: u32,
+    pub tokens_per_minute: u32,
+    pub free: bool,
+    pub stream: bool,
+    pub extra: BTreeMap<String, serde_json::Value>,
+}
+
+impl Default for LlmProvider {
+    fn default() -> Self {
+        Self {
+            dialect: Dialect::Openai,
+            base_url: String::new(),
+            key: Hidden::default(),
+            key_env: String::new(),
+            key_file: String::new(),
+            models: Vec::new(),
+            requests_per_minute: 0,
+            tokens_per_minute: 0,
+            free: false,
+            stream: true,
+            extra: BTreeMap::new(),
+        }
+    }
+}
+
+/// What a model provider speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    /// OpenAI's chat completions.
+    Openai,
+    /// Anthropic's messages.
+    Anthropic,
+    /// Gemini's `generateContent`.
+    Gemini,
+    /// Ollama's own.
+    Ollama,
+}
+
+impl Dialect {
+    /// As settings call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Openai => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Ollama => "ollama",
+        }
+    }
+}
+
+/// A secret among the settings: whoever prints them does not print it.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(String);
+
+impl Hidden {
+    /// Takes it into custody, without the space around it that files and shells leave.
+    pub fn new(secret: &str) -> Self {
+        Self(secret.trim().to_owned())
+    }
+
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_empty() { "none" } else { "Hidden(…)" })
+    }
 }
 
 /// What a log line looks like.
@@ -237,19 +340,23 @@ impl Config {
             layers = layers.add_source(File::from(file).format(FileFormat::Toml));
         }
         let settings = setting_paths();
-        for (name, value) in variables {
+        let variables: BTreeMap<String, String> = variables.into_iter().collect();
+        for (name, value) in &variables {
             if !name.starts_with("CODEYARD_") || NOT_SETTINGS.contains(&name.as_str()) {
                 continue;
             }
-            let Some(path) = settings.iter().find(|path| variable_of(path) == name) else {
-                return Err(ConfigError::UnknownVariable(name));
+            let Some(path) = settings.iter().find(|path| variable_of(path) == *name) else {
+                return Err(ConfigError::UnknownVariable(name.clone()));
             };
-            layers = layers.set_override(path, typed(&value))?;
+            layers = layers.set_override(path, typed(value))?;
         }
         for (path, value) in flags {
             layers = layers.set_override(path, typed(&value))?;
         }
-        let config: Self = layers.build()?.try_deserialize()?;
+        let mut config: Self = layers.build()?.try_deserialize()?;
+        for (name, provider) in &mut config.llm.providers {
+            provider.find_key(name, &variables)?;
+        }
         config.checked()
     }
 
@@ -287,6 +394,23 @@ impl Config {
                 "auth.jwt_secret must have at least 32 bytes",
             ),
             (
+                !self.llm.key_secret.is_empty() && self.llm.key_secret.expose().len() < 32,
+                "llm.key_secret must have at least 32 bytes",
+            ),
+            (
+                self.llm.max_output_tokens == 0
+                    || self.llm.timeout_seconds == 0
+                    || self.llm.silence_seconds == 0,
+                "llm.max_output_tokens, timeout_seconds and silence_seconds must be at least 1",
+            ),
+            (
+                self.llm
+                    .providers
+                    .values()
+                    .any(|provider| !provider.base_url.is_empty() && !provider.base_url.starts_with("http")),
+                "llm.providers.….base_url must start with http:// or https://",
+            ),
+            (
                 !self.database_url.is_empty() && !self.uses_postgres(),
                 "database_url must start with postgres:// (leave it empty for the embedded SQLite)",
             ),
@@ -295,6 +419,23 @@ impl Config {
             Some((_, complaint)) => Err(ConfigError::Invalid(complaint.to_owned())),
             None => Ok(self),
         }
+    }
+}
+
+impl LlmProvider {
+    /// Fills in the key from where the settings say that it is; a key that stands there itself wins.
+    fn find_key(&mut self, name: &str, variables: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+        if !self.key.is_empty() {
+            self.key = Hidden::new(self.key.expose());
+        } else if !self.key_file.is_empty() {
+            let read = std::fs::read_to_string(&self.key_file);
+            self.key = Hidden::new(&read.map_err(|error| {
+                ConfigError::Invalid(format!("llm.providers.{name}.key_file cannot be read: {error}"))
+            })?);
+        } else if let Some(key) = variables.get(&self.key_env) {
+            self.key = Hidden::new(key);
+        }
+        Ok(())
     }
 }
 
@@ -377,6 +518,33 @@ mod tests {
         std::fs::write(&file, "[auth]\nacess_minutes = 5\n").unwrap();
         let error = Config::load(Some(&file), [], []).unwrap_err().to_string();
         assert!(error.contains("acess_minutes"), "{error}");
+    }
+
+    #[test]
+    fn a_key_comes_from_the_settings_a_file_or_the_variable_that_they_name_and_is_not_printed() {
+        let key = |config: &Config, name: &str| config.llm.providers[name].key.expose().to_owned();
+        let config =
+            with(&[("OPENAI_API_KEY", " from the variable "), ("CODEYARD_LLM_PROVIDERS_GEMINI_KEY", "set")]);
+        let config = config.unwrap();
+        assert_eq!(
+            (key(&config, "openai"), key(&config, "gemini")),
+            ("from the variable".into(), "set".into())
+        );
+        assert!(!format!("{config:?}").contains("from the variable"));
+        let dir = tempfile::tempdir().unwrap();
+        let (file, settings) = (dir.path().join("key"), dir.path().join("codeyard.toml"));
+        std::fs::write(&file, "from the file\n").unwrap();
+        let own = format!("[llm.providers.mine]\nbase_url = \"http://mine\"\nkey_file = {file:?}\n");
+        std::fs::write(&settings, own).unwrap();
+        let config = Config::load(Some(&settings), [], []).unwrap();
+        assert_eq!(
+            (key(&config, "mine"), config.llm.providers["mine"].stream),
+            ("from the file".into(), true)
+        );
+        std::fs::remove_file(&file).unwrap();
+        assert!(
+            Config::load(Some(&settings), [], []).unwrap_err().to_string().contains("llm.providers.mine")
+        );
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 mod analyses;
 mod api_keys;
-mod approvals;
 mod auth;
 mod builds;
 mod docs;
@@ -19,6 +18,8 @@ mod jobs;
 mod life;
 mod limits;
 mod listing;
+mod llm;
+mod llm_money;
 mod metrics;
 mod negotiate;
 mod openapi;

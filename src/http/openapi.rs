@@ -30,6 +30,7 @@ use super::router::described;
         (name = "auth", description = "Signing in and out."),
         (name = "users", description = "Accounts."),
         (name = "api keys", description = "Keys for machines."),
+        (name = "models", description = "Who can be asked, what it costs, and how much it may."),
         (name = "builds", description = "Build jobs."),
         (name = "analyses", description = "Analysis jobs."),
         (name = "jobs", description = "Jobs of every kind."),

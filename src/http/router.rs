@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::error::Problem;
 use super::gate::{Gate, Kind};
 use super::{
-    analyses, api_keys, approvals, auth, builds, docs, events, exports, health, jobs, metrics, openapi,
+    analyses, api_keys, auth, builds, docs, events, exports, health, jobs, llm, llm_money, metrics, openapi,
     sockets, users,
 };
 use crate::app::App;
@@ -27,8 +27,6 @@ fn table() -> Vec<Row> {
         plain(routes!(openapi::serve_document)),
         plain(routes!(builds::create_build, builds::list_builds)),
         plain(routes!(builds::get_build, builds::cancel_build)),
-        plain(routes!(approvals::approve_build)),
-        plain(routes!(approvals::reject_build)),
         upload(routes!(analyses::create_analysis, analyses::list_analyses)),
         plain(routes!(analyses::get_analysis, analyses::cancel_analysis)),
         plain(routes!(exports::list_formats)),
@@ -58,6 +56,12 @@ fn table() -> Vec<Row> {
         plain(routes!(users::get_user, users::patch_user)),
         plain(routes!(api_keys::create_key, api_keys::list_keys)),
         plain(routes!(api_keys::revoke_key)),
+        plain(routes!(llm::list_providers)),
+        plain(routes!(llm::put_key, llm::delete_key)),
+        stream(routes!(llm::test_model)),
+        plain(routes!(llm_money::usage)),
+        plain(routes!(llm_money::create_budget, llm_money::list_budgets)),
+        plain(routes!(llm_money::patch_budget, llm_money::delete_budget)),
     ]
 }
 

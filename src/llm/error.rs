@@ -163,9 +163,23 @@ impl Error {
         }
     }
 
+    /// Whether the provider itself failed, so that others who would ask it are spared the wait.
+    pub(super) fn counts_against_provider(&self) -> bool {
+        matches!(
+            self,
+            Self::Overloaded { .. } | Self::Unreachable { .. } | Self::Cut { .. } | Self::Timeout { .. }
+        )
+    }
+
     /// Whether the next model of a list may do what this one did not.
     pub(super) fn lets_another_try(&self) -> bool {
         self.is_transient() && !matches!(self, Self::Store(_))
-            || matches!(self, Self::NotConfigured(_) | Self::Auth { .. } | Self::NoCredit { .. })
+            || matches!(
+                self,
+                Self::NotConfigured(_)
+                    | Self::Auth { .. }
+                    | Self::NoCredit { .. }
+                    | Self::PriceUnknown { .. }
+            )
     }
 }

@@ -2,7 +2,7 @@
 //! types, so fields are only ever added.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -292,11 +292,11 @@ impl ToolCall {
         }
     }
 
-    /// The arguments as the text that goes back to the model.
-    pub fn arguments_text(&self) -> String {
+    /// The arguments as they go back to the model: providers take nothing but objects.
+    pub(super) fn arguments_object(&self) -> Value {
         match &self.arguments {
-            Value::String(raw) => raw.clone(),
-            arguments => arguments.to_string(),
+            Value::Object(object) => Value::Object(object.clone()),
+            other => json!({ "unreadable": other }),
         }
     }
 }
@@ -332,8 +332,6 @@ impl Usage {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

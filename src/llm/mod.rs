@@ -1,21 +1,48 @@
 //! Models: one form of question and answer for every provider, with prices, budgets and limits.
 
+mod budgets;
+mod cache;
 mod error;
+mod keys;
+mod ledger;
+mod limits;
 mod message;
+mod offers;
+pub mod prices;
+pub mod providers;
+mod remote;
+mod turn;
+pub mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, OnceCell};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::clock::Clock;
+use crate::config;
 use crate::model::{JobId, UserId};
+use crate::store::Store;
+pub use budgets::{NewBudget, Period};
+use cache::Cache;
 pub use error::Error;
+use keys::Vault;
+use ledger::Ledger;
+use limits::Limits;
 pub use message::{
     Answer, Delta, Effort, Finish, Message, Part, Request, ResponseSchema, Role, Signature, Tool, ToolCall,
     ToolChoice, Usage,
 };
+use offers::Found;
+pub use offers::Offer;
+use prices::Prices;
+use remote::Net;
+use turn::Listener;
 
 /// For whom a call is made: whose keys, limits and budgets apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,94 +108,104 @@ pub trait Model: Send + Sync {
 }
 
 /// The models that this server can ask.
-#[derive(Default)]
 pub struct Llm {
-    models: RwLock<BTreeMap<String, Arc<dyn Model>>>,
+    config: config::Llm,
+    clock: Clock,
+    store: Store,
+    prices: Prices,
+    net: Net,
+    limits: Limits,
+    cache: Cache,
+    ledger: Ledger,
+    vault: OnceCell<Vault>,
+    added: RwLock<BTreeMap<String, Arc<dyn Model>>>,
+    ollama: Mutex<Found>,
 }
 
 impl Llm {
-    /// Puts in a provider of the caller's making, in place of any with this name.
-    pub fn add(&self, provider: &str, model: Arc<dyn Model>) {
-        self.models.write().unwrap_or_else(PoisonError::into_inner).insert(provider.to_owned(), model);
+    /// With these settings; nobody is asked yet.
+    pub fn new(config: &config::Llm, clock: Clock, store: Store) -> anyhow::Result<Self> {
+        let booking = TaskTracker::new();
+        booking.close();
+        Ok(Self {
+            prices: Prices::load(&config.prices_file)?,
+            net: Net::new(config, clock.clone()),
+            limits: Limits::new(clock.clone()),
+            cache: Cache::new(clock.clone(), Duration::from_secs(config.cache_seconds), config.cache_bytes),
+            ledger: Ledger { store: store.clone(), clock: clock.clone(), booking },
+            vault: OnceCell::new(),
+            added: RwLock::default(),
+            ollama: Mutex::default(),
+            config: config.clone(),
+            clock,
+            store,
+        })
     }
 
-    /// The names of the providers that can be used now.
-    pub fn configured(&self) -> Vec<String> {
-        self.models.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    /// Puts in a provider of the caller's making, in place of any with this name; it is the first that is asked when
+    /// nobody says whom. It has the price of the provider whose name it bears.
+    pub fn add(&self, provider: &str, model: Arc<dyn Model>) {
+        self.added.write().unwrap_or_else(PoisonError::into_inner).insert(provider.to_owned(), model);
     }
 
     /// Asks the first of `choice`, or the next while it cannot answer, and hands on what comes to `on` as it comes.
-    /// Once a piece was handed on nobody else is asked.
+    /// Once a piece was handed on nobody else is asked, and nobody again. What it may cost is held in the budgets of
+    /// `who` before anybody is asked, and booked however it ends, also when this future is dropped.
     pub async fn call(
         &self,
-        _who: &Spender,
+        who: &Spender,
         choice: &Choice,
         request: Request,
         on: &mut (dyn FnMut(Delta) + Send),
         stop: &CancellationToken,
     ) -> Result<Answer, Error> {
-        let mut failed = None;
-        let mut attempts = 0;
-        for target in std::iter::once(&choice.first).chain(&choice.fallback) {
-            let (provider, model) = match self.find(target) {
-                Ok(found) => found,
-                Err(error) => {
-                    failed.get_or_insert(error);
-                    continue;
-                }
-            };
-            let call = Call {
-                model: target.model.clone().unwrap_or_else(|| "default".to_owned()),
-                max_tokens: request.max_tokens.unwrap_or(8192),
-                request: request.clone(),
-            };
-            attempts += 1;
-            let mut heard = false;
-            let mut hear = |delta| {
-                heard = true;
-                on(delta);
-            };
-            let asked = tokio::select! {
-                biased;
-                () = stop.cancelled() => Err(Error::Stopped),
-                asked = model.ask(&call, &mut hear) => asked,
-            };
-            match asked {
-                Ok(Reply { message, finish, usage }) => {
-                    return Ok(Answer {
-                        message,
-                        finish,
-                        estimated: usage.is_none(),
-                        usage: usage.unwrap_or_default().checked(),
-                        cost_micros: None,
-                        provider,
-                        model: call.model,
-                        cached: false,
-                        attempts,
-                    });
-                }
-                Err(error) if heard || !error.lets_another_try() => return Err(error),
-                Err(error) => failed = Some(error),
-            }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Err(Error::Stopped),
+            answer = self.ask_in_turn(who, choice, &request, on) => answer,
         }
-        Err(failed.unwrap_or_else(|| Error::NotConfigured("no model is configured".to_owned())))
     }
 
-    fn find(&self, target: &Target) -> Result<(String, Arc<dyn Model>), Error> {
-        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
-        let found = match &target.provider {
-            Some(name) => models.get_key_value(name),
-            None => models.iter().next(),
-        };
-        let wanted = target.provider.as_deref().unwrap_or("any");
-        found.map(|(name, model)| (name.clone(), Arc::clone(model))).ok_or_else(|| {
-            Error::NotConfigured(format!("no provider {wanted} can be used: give it a key in [llm]"))
-        })
+    async fn ask_in_turn(
+        &self,
+        who: &Spender,
+        choice: &Choice,
+        request: &Request,
+        on: &mut (dyn FnMut(Delta) + Send),
+    ) -> Result<Answer, Error> {
+        let mut listener = Listener { on, heard: false, attempts: 0 };
+        let mut first = None;
+        for target in std::iter::once(&choice.first).chain(&choice.fallback) {
+            match self.take_turn(who, target, request, &mut listener).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) if listener.heard || !error.lets_another_try() => return Err(error),
+                Err(error) => {
+                    tracing::info!(%error, ?target, "a model did not answer");
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        Err(first.unwrap_or_else(|| Error::NotConfigured("nobody was named".to_owned())))
+    }
+
+    /// Waits until all calls that are over are booked.
+    pub async fn booked(&self) {
+        self.ledger.booking.wait().await;
+    }
+
+    /// When the built-in prices were compared with what the providers publish.
+    pub fn prices_checked(&self) -> &str {
+        &self.prices.checked
+    }
+
+    /// What encrypts keys, opened by whoever needs it first.
+    async fn vault(&self) -> crate::error::Result<&Vault> {
+        self.vault.get_or_try_init(|| Vault::open(&self.config.key_secret, &self.store)).await
     }
 }
 
 impl std::fmt::Debug for Llm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Llm").field("models", &self.configured()).finish_non_exhaustive()
+        f.write_str("Llm")
     }
 }

@@ -95,7 +95,7 @@ impl Store {
 }
 
 /// The smallest UUIDv7 of a moment.
-fn first_id_at(time: DateTime<Utc>) -> Uuid {
+pub(super) fn first_id_at(time: DateTime<Utc>) -> Uuid {
     let millis = u64::try_from(time.timestamp_millis()).unwrap_or_default();
     uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
 }

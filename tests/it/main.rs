@@ -1,8 +1,6 @@
 //! One test binary: one link, one run.
 
 #[cfg(test)]
-mod agent;
-#[cfg(test)]
 mod auth;
 #[cfg(test)]
 mod builds;
@@ -14,6 +12,8 @@ mod documentation;
 mod engine;
 #[cfg(test)]
 mod http;
+#[cfg(test)]
+mod llm;
 #[cfg(test)]
 mod observe;
 #[cfg(test)]

@@ -47,6 +47,15 @@ impl Kind for Cleanup {
             .await
             .map_err(|error| database(&error))?;
         pruned.others += store.prune_accounts(now).await.map_err(|error| database(&error))?;
+        store.expire_llm_calls(now, retention.batch).await.map_err(|error| database(&error))?;
+        loop {
+            let before = ago(retention.llm_calls_days * 24);
+            let gone = store.prune_llm(before, retention.batch).await.map_err(|error| database(&error))?;
+            pruned.others += gone;
+            if gone == 0 || context.stop().is_cancelled() {
+                break;
+            }
+        }
         metrics::counter!("codeyard_pruned_rows_total", "table" => "jobs").increment(pruned.jobs);
         metrics::counter!("codeyard_pruned_rows_total", "table" => "events").increment(pruned.events);
         metrics::counter!("codeyard_pruned_rows_total", "table" => "others").increment(pruned.others);

@@ -19,10 +19,11 @@ const ALIASES: [&str; 6] = [
 ];
 
 /// What clients read most.
-const ANSWERS: [&str; 14] = [
+const ANSWERS: [&str; 19] = [
     "Accepted",
     "AnalysisList",
     "ApiKey",
+    "Budget",
     "BuildRequest",
     "BuildView",
     "EventPage",
@@ -30,6 +31,10 @@ const ANSWERS: [&str; 14] = [
     "Frame",
     "JobList",
     "JobView",
+    "LlmPrice",
+    "LlmProvider",
+    "LlmSum",
+    "LlmTested",
     "QueueView",
     "Report",
     "ServerStatus",
