@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::agent::Prompts;
 use crate::auth::{Auth, Secret};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -69,6 +70,8 @@ impl App {
     /// As [`App::start`], with kinds of the caller's choice.
     pub async fn start_with(config: Config, clock: Clock, registry: Registry) -> anyhow::Result<Self> {
         let config = Arc::new(config);
+        // Refused now rather than by the first build.
+        Prompts::of(&config.agent)?;
         let store = Store::open(&config)?;
         let lock = if store.is_shared() { None } else { Some(DataDirLock::take(&config.data_dir)?) };
         store.migrate().await?;

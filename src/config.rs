@@ -29,6 +29,7 @@ pub struct Config {
     pub limits: Limits,
     pub intake: Intake,
     pub sandbox: Sandbox,
+    pub agent: Agent,
     pub llm: Llm,
     pub log: Log,
     pub telemetry: Telemetry,
@@ -144,6 +145,17 @@ section!(
         git_ca_file: String,
         allow_private_addresses: bool,
         git_timeout_seconds: u64,
+    }
+);
+section!(
+    /// `[agent]`
+    Agent {
+        prompts_dir: String,
+        max_tokens: i64,
+        max_cost_micros: i64,
+        max_seconds: u64,
+        max_iterations: u32,
+        context_tokens: usize,
     }
 );
 section!(

@@ -13,13 +13,13 @@
 //! | `sandbox` | runs a command with nothing it does not need | – |
 //! | `source` | gets code onto disk safely | `sandbox` |
 //! | `llm` | asks models: one form for every provider, with prices, budgets and limits | `store`, `source` |
-//! | `agent` | makes a project: workspace, history, tests | `sandbox`, `source` |
+//! | `agent` | makes a project: workspace, history, tests, and the workflow with a model | `jobs`, `llm`, `sandbox`, `analysis`, `source` |
 //! | `mail` | sends mail | – |
 //! | `auth` | passwords, tokens, keys, tickets, roles | `store`, `mail` |
 //! | `jobs` | the verbs; the only writer of jobs, the only publisher of events | `store`, `hub` |
 //! | `kinds` | what a job can be, one folder each | `jobs`, `store`, `analysis`, `source`, `sandbox`, `llm` |
 //! | `worker` | slots, leases, the run as a pipe, rescue, drain | `jobs`, `kinds`, `store` |
-//! | `http` | parse, call one verb, shape the answer | `app`, `analysis`, `auth`, `export`, `hub`, `jobs`, `kinds`, `llm`, `observe`, `source`, `store`, `worker` |
+//! | `http` | parse, call one verb, shape the answer | `app`, `agent`, `analysis`, `auth`, `export`, `hub`, `jobs`, `kinds`, `llm`, `observe`, `source`, `store`, `worker` |
 //! | `app` | wiring | all |
 //! | `cli` | the command line | all |
 //!

@@ -1,7 +1,7 @@
 //! What comes in, checked: JSON bodies, query strings and path parameters, refused in the contract's words.
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
@@ -37,6 +37,20 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
         }
         let bytes = read_body(request, app.config.server.body_limit_bytes).await?;
         Ok(Self(parse_json(&bytes)?))
+    }
+}
+
+/// No body at all is nothing; any other is JSON or refused.
+impl<T: DeserializeOwned> OptionalFromRequest<App> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Option<Self>, Problem> {
+        if request.headers().contains_key(CONTENT_TYPE) {
+            return <Self as FromRequest<App>>::from_request(request, app).await.map(Some);
+        }
+        let bytes = read_body(request, app.config.server.body_limit_bytes).await?;
+        let why = "the body must be JSON: Content-Type: application/json";
+        if bytes.is_empty() { Ok(None) } else { Err(Problem::unsupported_media_type(why)) }
     }
 }
 

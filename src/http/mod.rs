@@ -2,6 +2,7 @@
 
 mod analyses;
 mod api_keys;
+mod approvals;
 mod auth;
 mod builds;
 mod docs;

@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 use super::error::Problem;
 use super::gate::{Gate, Kind};
 use super::{
-    analyses, api_keys, auth, builds, docs, events, exports, health, jobs, llm, llm_money, metrics, openapi,
-    sockets, users,
+    analyses, api_keys, approvals, auth, builds, docs, events, exports, health, jobs, llm, llm_money,
+    metrics, openapi, sockets, users,
 };
 use crate::app::App;
 
@@ -27,6 +27,8 @@ fn table() -> Vec<Row> {
         plain(routes!(openapi::serve_document)),
         plain(routes!(builds::create_build, builds::list_builds)),
         plain(routes!(builds::get_build, builds::cancel_build)),
+        plain(routes!(approvals::approve_build)),
+        plain(routes!(approvals::reject_build)),
         upload(routes!(analyses::create_analysis, analyses::list_analyses)),
         plain(routes!(analyses::get_analysis, analyses::cancel_analysis)),
         plain(routes!(exports::list_formats)),

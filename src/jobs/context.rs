@@ -197,6 +197,12 @@ impl Context {
         Ok(self.0.core.store.checkpoint(self.0.job).await?)
     }
 
+    /// The word with which the job was last resumed ([`super::Jobs::resume`]), as JSON. It may be the answer to an
+    /// earlier question: whoever asks gives each question a name, and looks for it in the answer.
+    pub async fn answer(&self) -> Result<Option<String>> {
+        Ok(self.0.core.store.last_event(self.0.job, names::RESUMED).await?.and_then(|event| event.data))
+    }
+
     /// Submits a job that this one is the parent of. Return [`Wait::Children`] to go on when all of them have ended.
     /// A name makes it safe to repeat: the same name gives the same child.
     pub async fn spawn(&self, name: &str, child: NewChild) -> Result<JobId> {

@@ -216,10 +216,11 @@ impl Jobs {
         Err(Error::conflict("NOT_ENDED", format!("the job is {}; cancel it first", job.status.as_str())))
     }
 
-    /// Lets a job go on that waits for somebody's word. It is an error when it does not wait.
-    pub async fn resume(&self, id: JobId, caller: &Caller) -> Result<Job> {
+    /// Lets a job go on that waits for somebody's word, and gives it the word, a JSON object. It is an error when it
+    /// does not wait.
+    pub async fn resume(&self, id: JobId, answer: Option<Box<RawValue>>, caller: &Caller) -> Result<Job> {
         let job = self.core.store.peek_job(id, caller.confined_to()).await?.ok_or(Error::NotFound("job"))?;
-        let change = self.core.store.resume_waiting(id, self.core.clock.now()).await?;
+        let change = self.core.store.resume_waiting(id, answer, self.core.clock.now()).await?;
         let change = change.ok_or_else(|| {
             Error::conflict("NOT_WAITING", format!("the job is {}, not waiting", job.status.as_str()))
         })?;

@@ -292,6 +292,14 @@ impl ToolCall {
         }
     }
 
+    /// The arguments as text: as the model wrote them, or as JSON.
+    pub fn arguments_text(&self) -> String {
+        match &self.arguments {
+            Value::String(raw) => raw.clone(),
+            arguments => arguments.to_string(),
+        }
+    }
+
     /// The arguments as they go back to the model: providers take nothing but objects.
     pub(super) fn arguments_object(&self) -> Value {
         match &self.arguments {

@@ -10,6 +10,7 @@ mod basket;
 mod directory;
 mod error;
 mod limits;
+pub mod page;
 pub mod path;
 mod recognise;
 mod remote;

@@ -1,4 +1,4 @@
-//! What somebody calls a repository: an address and a reference, checked before git sees them.
+//! What somebody calls a repository or a page: an address, and a reference, checked before anybody goes there.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,7 +6,16 @@ use url::{Host, Url};
 
 use super::{Error, Limits, address, path};
 
-/// An address that git may be given.
+/// What an address is the address of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// Of a repository, for git.
+    Repository,
+    /// Of a page, which may have a query.
+    Page,
+}
+
+/// An address that may be asked.
 #[derive(Debug)]
 pub(super) struct Remote {
     url: Url,
@@ -17,7 +26,13 @@ pub(super) struct Remote {
 impl Remote {
     /// Checks all that can be checked without the network.
     pub(super) fn parse(raw: &str, limits: &Limits) -> Result<Self, Error> {
-        let invalid = |why: &str| Error::Invalid(format!("the repository's address {why}"));
+        Self::parse_as(Sort::Repository, raw, limits)
+    }
+
+    /// The same for what the address is said to be of.
+    pub(super) fn parse_as(sort: Sort, raw: &str, limits: &Limits) -> Result<Self, Error> {
+        let of = if sort == Sort::Page { "page" } else { "repository" };
+        let invalid = |why: &str| Error::Invalid(format!("the {of}'s address {why}"));
         if raw.len() > 2048 || raw.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(invalid("is too long or contains spaces or control characters"));
         }
@@ -30,7 +45,7 @@ impl Remote {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(invalid("contains credentials; they would end up in logs"));
         }
-        if url.query().is_some() || url.fragment().is_some() {
+        if sort == Sort::Repository && (url.query().is_some() || url.fragment().is_some()) {
             return Err(invalid("contains `?` or `#`"));
         }
         let host = url.host().map(|host| host.to_owned()).ok_or_else(|| invalid("names no host"))?;
@@ -45,7 +60,7 @@ impl Remote {
     /// Finds the addresses of the host, all of which must be allowed, and returns one: git is given this one
     /// and cannot ask again, or the name could mean another machine by then.
     pub(super) async fn resolve(&self, limits: &Limits) -> Result<IpAddr, Error> {
-        let host = self.host.to_string();
+        let host = self.host();
         let known = limits.hosts.iter().find(|(name, _)| *name == host).map(|(_, address)| *address);
         let addresses = match self.literal().or(known) {
             Some(address) => vec![address],
@@ -56,6 +71,11 @@ impl Remote {
         }
         let v4 = addresses.iter().find(|address| address.is_ipv4());
         v4.or(addresses.first()).copied().ok_or_else(|| unknown_host(&host))
+    }
+
+    /// Its host, a name or an address.
+    pub(super) fn host(&self) -> String {
+        self.host.to_string()
     }
 
     /// The address as git gets it.
@@ -115,11 +135,11 @@ fn check_scheme(scheme: &str, limits: &Limits) -> Result<(), Error> {
         "https" => Ok(()),
         "http" if limits.allow_private_addresses => Ok(()),
         "http" => Err(Error::Forbidden(
-            "repositories are fetched by https only (http: intake.allow_private_addresses)".to_owned(),
+            "code and pages are fetched by https only (http: intake.allow_private_addresses)".to_owned(),
         )),
         "ssh" | "git+ssh" | "ssh+git" => Err(ssh_refused()),
         other => Err(Error::Forbidden(format!(
-            "repositories are fetched by https, not by `{}`",
+            "code and pages are fetched by https, not by `{}`",
             path::printable(other)
         ))),
     }
@@ -137,7 +157,7 @@ fn allow(address: IpAddr, limits: &Limits) -> Result<(), Error> {
     }
     // The address itself is not told: a name of an inner network is not to be resolved through us.
     Err(Error::Forbidden(
-        "the repository's host is on a private network, where this server does not go \
+        "the host is on a private network, where this server does not go \
          (intake.allow_private_addresses)"
             .to_owned(),
     ))

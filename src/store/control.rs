@@ -128,10 +128,16 @@ impl Store {
         Ok(Some(Change { events: vec![event], woken: Vec::new(), queues: vec![queue] }))
     }
 
-    /// Lets a waiting job go on: a person has answered, or its time has come. `None`: it does not wait.
-    pub async fn resume_waiting(&self, job: JobId, now: DateTime<Utc>) -> sqlx::Result<Option<Change>> {
+    /// Lets a waiting job go on: a person has answered, or its time has come. The answer is kept in the event. `None`:
+    /// it does not wait.
+    pub async fn resume_waiting(
+        &self,
+        job: JobId,
+        answer: Option<Box<RawValue>>,
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<Option<Change>> {
         let mut tx = self.write.begin().await?;
-        let change = resume(&mut tx, "job_id = $2", Some(job), now).await?;
+        let change = resume(&mut tx, "job_id = $2", Some(job), answer, now).await?;
         tx.commit().await?;
         Ok((!change.events.is_empty()).then_some(change))
     }
@@ -139,7 +145,7 @@ impl Store {
     /// Lets jobs go on whose time has come.
     pub async fn resume_due(&self, now: DateTime<Utc>) -> sqlx::Result<Change> {
         let mut tx = self.write.begin().await?;
-        let change = resume(&mut tx, "$2 is null and run_at <= $1", None, now).await?;
+        let change = resume(&mut tx, "$2 is null and run_at <= $1", None, None, now).await?;
         tx.commit().await?;
         Ok(change)
     }
@@ -238,14 +244,22 @@ async fn ask(
     Ok(Some(CancelChange::Asked(Change { events: vec![event], ..Change::default() }, process)))
 }
 
-async fn resume(tx: &mut Tx, which: &str, job: Option<JobId>, now: DateTime<Utc>) -> sqlx::Result<Change> {
+async fn resume(
+    tx: &mut Tx,
+    which: &str,
+    job: Option<JobId>,
+    answer: Option<Box<RawValue>>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Change> {
     let sql = format!(
         "update job_queue set status = 'queued', run_at = $1, wakes_with_children = false, last_seq = last_seq + 1
          where status = 'waiting' and {which} returning job_id, queue, last_seq, progress"
     );
     let rows: Vec<Woken> = with_tx!(tx, c => sqlx::query_as::<DB, Woken>(AssertSqlSafe(sql))
         .bind(now).bind(job).fetch_all(c).await)?;
-    let log: Vec<_> = rows.iter().map(|job| back_in_queue(job, names::RESUMED, now, "goes on")).collect();
+    let data = answer.map(|answer| String::from(Box::<str>::from(answer)));
+    let goes_on = |job| Event { data: data.clone(), ..back_in_queue(job, names::RESUMED, now, "goes on") };
+    let log: Vec<_> = rows.iter().map(goes_on).collect();
     events::insert(tx, &log).await?;
     let queues = rows.into_iter().map(|job| job.queue).collect();
     Ok(Change { events: log, woken: Vec::new(), queues })

@@ -41,6 +41,14 @@ impl Store {
             .bind(job).bind(after).bind(name).bind(i64::from(limit)).fetch_all(pool).await)
     }
 
+    /// The last event of a job with this name, if there is one.
+    pub async fn last_event(&self, job: JobId, name: &str) -> sqlx::Result<Option<Event>> {
+        with_db!(&self.read, pool => sqlx::query_as::<DB, Event>(
+            "select job_id, seq, at, name, status, progress, message, data from job_events
+             where job_id = $1 and name = $2 order by seq desc limit 1")
+            .bind(job).bind(name).fetch_optional(pool).await)
+    }
+
     /// Where a job's log begins and ends; `None` when there is no such job.
     pub async fn log_bounds(&self, job: JobId) -> sqlx::Result<Option<LogBounds>> {
         with_db!(&self.read, pool => sqlx::query_as::<DB, LogBounds>(

@@ -1,6 +1,8 @@
 //! One test binary: one link, one run.
 
 #[cfg(test)]
+mod agent;
+#[cfg(test)]
 mod auth;
 #[cfg(test)]
 mod builds;

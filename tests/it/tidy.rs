@@ -20,7 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sandbox", &[]),
     ("source", &["sandbox"]),
     ("llm", &["store", "source"]),
-    ("agent", &["sandbox", "source"]),
+    ("agent", &["jobs", "llm", "sandbox", "analysis", "source"]),
     ("mail", &[]),
     ("auth", &["store", "mail"]),
     ("jobs", &["store", "hub"]),
@@ -29,8 +29,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "app", "analysis", "auth", "export", "hub", "jobs", "kinds", "llm", "observe", "source", "store",
-            "worker",
+            "app", "agent", "analysis", "auth", "export", "hub", "jobs", "kinds", "llm", "observe", "source",
+            "store", "worker",
         ],
     ),
     ("app", &["all"]),

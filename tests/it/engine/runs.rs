@@ -119,7 +119,7 @@ async fn a_job_can_step_aside_for_a_word_for_a_time_and_for_its_children() {
         // It holds no slot: the only one is there for others.
         let other = app.play(&json!({})).await;
         app.until(other, Status::Completed).await;
-        app.app.jobs.resume(job, &app.root()).await.unwrap();
+        app.app.jobs.resume(job, None, &app.root()).await.unwrap();
         let done = app.until(job, Status::Completed).await;
         assert_eq!(done.attempt, 1, "stepping aside costs no attempt");
         assert_eq!(

@@ -90,6 +90,11 @@ impl TestApp {
         Self::start_with(Some(database), settings, stage.registry()).await
     }
 
+    /// On SQLite, with kinds of the test's own.
+    pub(crate) async fn with_kinds(settings: &[(&str, &str)], kinds: Registry) -> Self {
+        Self::start_with(None, settings, kinds).await
+    }
+
     async fn start_on(database: Option<TestDatabase>, settings: &[(&str, &str)]) -> Self {
         Self::start_with(database, settings, codeyard::kinds::all()).await
     }
@@ -154,6 +159,16 @@ impl TestApp {
             if let Some(line) = lines.iter().find(|line| line.event.name == name) {
                 return line.event.clone();
             }
+        }
+    }
+
+    /// Waits until a job's log has another event of this name, besides the first so many.
+    pub(crate) async fn until_event_after(&self, job: JobId, name: &str, count: usize) {
+        let (_, mut watch) = self.app.jobs.watch(job, 0, &self.root()).await.unwrap();
+        let mut seen = 0;
+        while seen <= count {
+            let lines = watch.next().await.unwrap();
+            seen += lines.iter().filter(|line| line.event.name == name).count();
         }
     }
 
