@@ -1,10 +1,10 @@
 //! One line per finding, for spreadsheets.
 
-use super::{Error, word};
-use crate::analysis::Report;
+use super::{Document, Error, word};
 
 /// Writes the findings as CSV.
-pub(super) fn write(report: &Report) -> Result<Vec<u8>, Error> {
+pub(super) fn write(document: &Document<'_>) -> Result<Vec<u8>, Error> {
+    let report = document.report;
     let mut writer = ::csv::Writer::from_writer(Vec::new());
     writer.write_record([
         "path",

@@ -1,11 +1,11 @@
 //! Annotations as GitHub Actions reads them from a log.
 
-use super::Error;
-use crate::analysis::Report;
+use super::{Document, Error};
 use crate::model::Severity;
 
 /// Writes one workflow command per finding.
-pub(super) fn write(report: &Report) -> Result<Vec<u8>, Error> {
+pub(super) fn write(document: &Document<'_>) -> Result<Vec<u8>, Error> {
+    let report = document.report;
     let mut text = String::new();
     for finding in report.findings() {
         let region = &finding.region;

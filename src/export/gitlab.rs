@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::Error;
-use crate::analysis::Report;
+use super::{Document, Error};
 use crate::model::Severity;
 
 /// Writes the findings as GitLab shows them in a merge request.
-pub(super) fn write(report: &Report) -> Result<Vec<u8>, Error> {
+pub(super) fn write(document: &Document<'_>) -> Result<Vec<u8>, Error> {
+    let report = document.report;
     let mut seen = HashMap::<String, usize>::new();
     let issues: Vec<Value> = report
         .findings()

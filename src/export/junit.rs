@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{Error, word};
-use crate::analysis::Report;
+use super::{Document, Error, word};
 use crate::model::Finding;
 
 /// Writes the findings as test results.
-pub(super) fn write(report: &Report) -> Result<Vec<u8>, Error> {
+pub(super) fn write(document: &Document<'_>) -> Result<Vec<u8>, Error> {
+    let report = document.report;
     let mut files = BTreeMap::<&str, Vec<&Finding>>::new();
     for file in report.metrics.files.iter().filter(|file| file.analysed) {
         files.entry(&file.path).or_default();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Error, word};
+use super::{Document, Error, word};
 use crate::analysis::Report;
 use crate::model::{Finding, Severity};
 
@@ -10,7 +10,8 @@ use crate::model::{Finding, Severity};
 const MOST_ROWS: usize = 50;
 
 /// Writes the report as Markdown with tables and a chart.
-pub(super) fn write(report: &Report) -> Result<Vec<u8>, Error> {
+pub(super) fn write(document: &Document<'_>) -> Result<Vec<u8>, Error> {
+    let report = document.report;
     let mut text = String::from("# Code quality report\n\n");
     score(report, &mut text);
     chart(report, &mut text);

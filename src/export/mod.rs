@@ -1,14 +1,46 @@
 //! A report in the formats that people and other tools read.
 
 mod csv;
+mod cyclonedx;
 mod github;
 mod gitlab;
+mod html;
 mod json;
 mod junit;
 mod markdown;
 mod sarif;
+mod schema;
+mod xlsx;
 
-use crate::analysis::Report;
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::analysis::{Comparison, Report};
+use crate::model::Finding;
+
+pub use schema::schema;
+
+/// A report and what is known around it.
+#[derive(Clone, Copy)]
+pub struct Document<'a> {
+    /// The report.
+    pub report: &'a Report,
+    /// What became of the findings of an earlier report, if there is one to compare with.
+    pub comparison: Option<&'a Comparison>,
+    /// What the code is called.
+    pub name: Option<&'a str>,
+    /// The commit that the report is about.
+    pub revision: Option<&'a str>,
+    /// When the code was analysed. Without it, the same report gives the same bytes.
+    pub date: Option<DateTime<Utc>>,
+}
+
+impl<'a> From<&'a Report> for Document<'a> {
+    fn from(report: &'a Report) -> Self {
+        Self { report, comparison: None, name: None, revision: None, date: None }
+    }
+}
 
 /// A format and how to write it.
 pub struct Format {
@@ -19,7 +51,7 @@ pub struct Format {
     /// Its media type.
     pub media_type: &'static str,
     /// Writes a report.
-    pub write: fn(&Report) -> Result<Vec<u8>, Error>,
+    pub write: fn(&Document<'_>) -> Result<Vec<u8>, Error>,
 }
 
 /// Why a report could not be written.
@@ -31,19 +63,38 @@ pub enum Error {
     /// It did not fit into CSV.
     #[error("cannot write CSV: {0}")]
     Csv(#[from] ::csv::Error),
+    /// It did not fit into a page.
+    #[error("cannot write HTML: {0}")]
+    Html(#[from] askama::Error),
+    /// It did not fit into a workbook.
+    #[error("cannot write a workbook: {0}")]
+    Xlsx(#[from] rust_xlsxwriter::XlsxError),
 }
 
 /// Every format.
 pub static FORMATS: &[Format] = &[
     Format { name: "json", extension: "json", media_type: "application/json", write: json::write },
     Format { name: "sarif", extension: "sarif", media_type: "application/sarif+json", write: sarif::write },
+    Format { name: "html", extension: "html", media_type: "text/html; charset=utf-8", write: html::write },
     Format {
         name: "markdown",
         extension: "md",
         media_type: "text/markdown; charset=utf-8",
         write: markdown::write,
     },
+    Format {
+        name: "xlsx",
+        extension: "xlsx",
+        media_type: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        write: xlsx::write,
+    },
     Format { name: "csv", extension: "csv", media_type: "text/csv; charset=utf-8", write: csv::write },
+    Format {
+        name: "cyclonedx",
+        extension: "cdx.json",
+        media_type: "application/vnd.cyclonedx+json; version=1.6",
+        write: cyclonedx::write,
+    },
     Format { name: "gitlab", extension: "json", media_type: "application/json", write: gitlab::write },
     Format { name: "junit", extension: "xml", media_type: "application/xml", write: junit::write },
     Format {
@@ -59,7 +110,36 @@ pub fn format(name: &str) -> Option<&'static Format> {
     FORMATS.iter().find(|format| format.name == name)
 }
 
+/// What became of each finding of a report since the one before it.
+struct States<'a>(HashMap<(&'a str, &'a str, usize, usize, &'a str), &'static str>);
+
+impl<'a> States<'a> {
+    fn of(comparison: &'a Comparison) -> Self {
+        let new = comparison.new.iter().map(|finding| (finding, "new"));
+        let moved = comparison.moved.iter().map(|moved| (&moved.finding, "moved"));
+        Self(new.chain(moved).map(|(finding, state)| (key(finding), state)).collect())
+    }
+
+    /// `new`, `moved` or `unchanged`.
+    fn get(&self, finding: &Finding) -> &'static str {
+        self.0.get(&key(finding)).copied().unwrap_or("unchanged")
+    }
+}
+
+fn key(finding: &Finding) -> (&str, &str, usize, usize, &str) {
+    let region = &finding.region;
+    (&finding.rule, &region.path, region.line, region.column, &finding.fingerprints.stable)
+}
+
 /// A value of one of the model's enums as the report writes it, for example `high`.
 fn word(value: impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// At most so many characters of a text; the last of them says that there were more.
+fn clipped(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(most.saturating_sub(1)).chain(['…']).collect(),
+    }
 }

@@ -4,18 +4,23 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Error, word};
+use super::{Document, Error, States, clipped, word};
 use crate::analysis::Report;
 use crate::analysis::rules::{Rule, catalogue};
 use crate::model::{Category, Confidence, Finding, Region, Severity};
 
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
-/// GitHub refuses runs with more results.
+/// GitHub refuses runs with more results (and shows the 5,000 worst of them).
 const MOST_RESULTS: usize = 25_000;
+/// It takes no notice of more tags of a rule, more steps of a flow, and more characters of a description.
+const MOST_TAGS: usize = 10;
+const MOST_STEPS: usize = 1_000;
+const LONGEST_DESCRIPTION: usize = 1_024;
 
 /// Writes the report as a log with one run.
-pub(super) fn write(report: &Report) -> Result<Vec<u8>, Error> {
+pub(super) fn write(document: &Document<'_>) -> Result<Vec<u8>, Error> {
+    let report = document.report;
     let mut findings: Vec<(&Finding, Option<&str>)> =
         report.findings().map(|finding| (finding, None)).collect();
     findings.extend(report.suppressed.iter().map(|s| (&s.finding, Some(s.by.reason.as_str()))));
@@ -26,8 +31,20 @@ pub(super) fn write(report: &Report) -> Result<Vec<u8>, Error> {
         findings.truncate(MOST_RESULTS);
     }
     let (rules, indexes) = rules(&findings);
-    let results: Vec<Value> =
-        findings.iter().map(|(finding, reason)| result(finding, *reason, &indexes)).collect();
+    let states = document.comparison.map(States::of);
+    let results: Vec<Value> = findings
+        .iter()
+        .map(|(finding, reason)| {
+            let mut result = result(finding, *reason, &indexes);
+            if let Some(states) = states.as_ref().filter(|_| reason.is_none()) {
+                result["baselineState"] = match states.get(finding) {
+                    "moved" => json!("updated"),
+                    state => json!(state),
+                };
+            }
+            result
+        })
+        .collect();
     let log = json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -74,8 +91,8 @@ fn descriptor(finding: &Finding, rule: Option<&Rule>) -> Value {
     }
     let mut descriptor = json!({
         "id": finding.rule,
-        "shortDescription": { "text": short },
-        "fullDescription": { "text": why },
+        "shortDescription": { "text": clipped(short, LONGEST_DESCRIPTION) },
+        "fullDescription": { "text": clipped(why, LONGEST_DESCRIPTION) },
         "help": { "text": format!("{why} {}", finding.fix).trim(), "markdown": markdown },
         "defaultConfiguration": { "level": level(rule.map_or(finding.severity, |rule| rule.severity)) },
         "properties": properties(finding, rule),
@@ -92,6 +109,7 @@ fn properties(finding: &Finding, rule: Option<&Rule>) -> Value {
     let mut tags = vec![word(finding.category)];
     tags.extend(finding.cwe.iter().map(|cwe| format!("external/cwe/{}", cwe.to_ascii_lowercase())));
     tags.extend(finding.owasp.iter().map(|entry| format!("owasp/{entry}")));
+    tags.truncate(MOST_TAGS);
     let precision = match confidence {
         Confidence::High => "high",
         Confidence::Medium => "medium",
@@ -125,9 +143,10 @@ fn result(finding: &Finding, suppressed: Option<&str>, indexes: &BTreeMap<&str, 
         "properties": { "severity": finding.severity, "confidence": finding.confidence },
     });
     if !finding.flow.is_empty() {
-        let steps: Vec<Value> = finding
-            .flow
-            .iter()
+        // What matters most of a way that is too long are its ends.
+        let cut = finding.flow.len().saturating_sub(MOST_STEPS);
+        let steps: Vec<Value> = (finding.flow.iter().take(MOST_STEPS / 2))
+            .chain(finding.flow.iter().skip(MOST_STEPS / 2 + cut))
             .map(|step| {
                 let mut location = location(&step.region);
                 location["message"] = json!({ "text": step.message });

@@ -3,12 +3,13 @@
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{Json, Path};
+use super::extract::{Json, Path, Query};
 use super::submit;
-use crate::analysis::Report;
+use crate::analysis::{self, Report};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::export;
@@ -41,9 +42,28 @@ pub(super) async fn list_formats(_: Caller) -> Json<Vec<FormatView>> {
     Json(export::FORMATS.iter().map(view).collect())
 }
 
+/// The JSON Schema of the report, as the format `json` writes it.
+#[utoipa::path(get, path = "/api/v1/export/schema", tag = "analyses",
+    security(("bearer" = []), ("api_key" = [])),
+    responses((status = 200, description = "The schema.", body = Object, content_type = "application/schema+json")))]
+pub(super) async fn export_schema(_: Caller) -> Result<Response> {
+    let schema = export::schema().map_err(|error| Error::Internal(error.into()))?;
+    let kind = HeaderValue::from_static("application/schema+json");
+    Ok(([(header::CONTENT_TYPE, kind)], schema.to_string()).into_response())
+}
+
+/// What the file is to show besides the report.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExportQuery {
+    /// An earlier analysis: formats that can then say what is new, moved and fixed.
+    baseline: Option<JobId>,
+}
+
 /// The report of a completed analysis as a file.
 #[utoipa::path(get, path = "/api/v1/export/{analysis_id}/{format}", tag = "analyses",
-    params(("analysis_id" = JobId, Path), ("format" = String, Path, description = "A name from `/api/v1/export/formats`.")),
+    params(("analysis_id" = JobId, Path), ("format" = String, Path, description = "A name from `/api/v1/export/formats`."),
+        ExportQuery),
     security(("bearer" = []), ("api_key" = [])),
     responses((status = 200, description = "The file.", body = String, content_type = "application/octet-stream"),
         (status = 409, description = "The analysis has no report.", body = super::ErrorBody)))]
@@ -51,25 +71,61 @@ pub(super) async fn export_report(
     State(app): State<App>,
     caller: Caller,
     Path((id, format)): Path<(JobId, String)>,
+    Query(query): Query<ExportQuery>,
 ) -> Result<Response> {
     let format = export::format(&format).ok_or(Error::NotFound("format"))?;
-    let found = submit::of_kind(app.jobs.find(id, &caller).await?, "analysis")?;
-    let status = found.job.status;
-    let result = found.result.filter(|_| status == Status::Completed);
-    let result = result.ok_or_else(|| {
-        Error::conflict(
-            "NO_REPORT",
-            format!("the analysis is {}; only a completed one has a report", status.as_str()),
-        )
-    })?;
+    let finished = finished(&app, &caller, id).await?;
+    let before = match query.baseline {
+        Some(id) => Some(self::finished(&app, &caller, id).await?),
+        None => None,
+    };
     // Large reports take a while to read and to write.
-    let bytes = tokio::task::spawn_blocking(move || {
-        let report: Report = serde_json::from_str(&result)?;
-        Ok::<_, anyhow::Error>((format.write)(&report)?)
-    });
+    let bytes = tokio::task::spawn_blocking(move || finished.write(format, before));
     let bytes = bytes.await.map_err(anyhow::Error::from).flatten().map_err(Error::Internal)?;
     let name = format!("attachment; filename=\"codeyard-{id}.{}\"", format.extension);
     let name = HeaderValue::from_str(&name).map_err(|error| Error::Internal(error.into()))?;
     let kind = HeaderValue::from_static(format.media_type);
     Ok(([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, name)], bytes).into_response())
+}
+
+/// An analysis that has a report.
+struct Finished {
+    name: Option<String>,
+    date: Option<DateTime<Utc>>,
+    result: String,
+}
+
+/// What stands beside the fields of the report.
+#[derive(Deserialize)]
+struct Beside {
+    revision: Option<String>,
+}
+
+async fn finished(app: &App, caller: &Caller, id: JobId) -> Result<Finished> {
+    let found = submit::of_kind(app.jobs.find(id, caller).await?, "analysis")?;
+    let job = found.job;
+    let result = found.result.filter(|_| job.status == Status::Completed).ok_or_else(|| {
+        let text = format!("the analysis {id} is {}; only a completed one has a report", job.status.as_str());
+        Error::conflict("NO_REPORT", text)
+    })?;
+    Ok(Finished { name: job.label, date: job.finished_at, result })
+}
+
+impl Finished {
+    fn write(&self, format: &export::Format, before: Option<Self>) -> anyhow::Result<Vec<u8>> {
+        let report: Report = serde_json::from_str(&self.result)?;
+        let Beside { revision } = serde_json::from_str(&self.result)?;
+        let comparison = before
+            .map(|before| serde_json::from_str::<Report>(&before.result))
+            .transpose()?
+            .map(|before| analysis::compare(&before, &report));
+        let document = export::Document {
+            report: &report,
+            comparison: comparison.as_ref(),
+            name: self.name.as_deref(),
+            revision: revision.as_deref(),
+            date: self.date,
+        };
+        Ok((format.write)(&document)?)
+    }
 }

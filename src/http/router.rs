@@ -32,6 +32,7 @@ fn table() -> Vec<Row> {
         upload(routes!(analyses::create_analysis, analyses::list_analyses)),
         plain(routes!(analyses::get_analysis, analyses::cancel_analysis)),
         plain(routes!(exports::list_formats)),
+        plain(routes!(exports::export_schema)),
         plain(routes!(exports::export_report)),
         plain(routes!(jobs::list_jobs)),
         plain(routes!(jobs::get_job, jobs::delete_job)),

@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use regex::Regex;
 use serde_json::Value;
 
@@ -71,6 +73,23 @@ impl Found {
         self.push(name, version.map(str::to_owned), None, false, development, licence);
     }
 
+    /// States the checksum of the package that was added last: `sha512-` and base64, as npm writes it, or the name
+    /// of the hash, a colon and hexadecimal digits.
+    fn hash(&mut self, stated: Option<&str>) {
+        let Some(last) = self.dependencies.last_mut() else { return };
+        for part in stated.unwrap_or_default().split_whitespace() {
+            let hash = match (part.split_once('-'), part.split_once(':')) {
+                (Some((name, digest)), _) => {
+                    STANDARD.decode(digest).ok().map(|bytes| (name, hex::encode(bytes)))
+                }
+                (_, Some((name, digits))) => hex::decode(digits).ok().map(|bytes| (name, hex::encode(bytes))),
+                _ => None,
+            };
+            last.hashes
+                .extend(hash.filter(|(_, digits)| !digits.is_empty()).map(|(name, d)| format!("{name}:{d}")));
+        }
+    }
+
     fn push(
         &mut self,
         name: &str,
@@ -93,6 +112,7 @@ impl Found {
             development,
             licence,
             manifest: self.manifest.clone(),
+            hashes: Vec::new(),
         });
     }
 }
@@ -128,11 +148,13 @@ fn package_lock(text: &str, found: &mut Found) -> Result<(), String> {
         if let Some((_, name)) = path.rsplit_once("node_modules/") {
             let licence = package["license"].as_str().map(str::to_owned);
             found.locked(name, package["version"].as_str(), package["dev"] == true, licence);
+            found.hash(package["integrity"].as_str());
         }
     }
     // The format of npm 6 and before.
     for (name, package) in json["dependencies"].as_object().into_iter().flatten() {
         found.locked(name, package["version"].as_str(), package["dev"] == true, None);
+        found.hash(package["integrity"].as_str());
     }
     Ok(())
 }
@@ -147,6 +169,8 @@ fn yarn_lock(text: &str, found: &mut Found) -> Result<(), String> {
             && let Some(name) = name.take()
         {
             found.locked(&name, Some(version.trim_matches([':', ' ', '"'])), false, None);
+        } else if let Some(integrity) = line.strip_prefix("  integrity ") {
+            found.hash(Some(integrity));
         }
     }
     Ok(())
@@ -230,6 +254,13 @@ fn toml_lock(text: &str, found: &mut Found) -> Result<(), String> {
         };
         if let Some(name) = field("name").filter(|_| !own) {
             found.locked(name, field("version"), false, None);
+            let files = package.get("files").and_then(toml::Value::as_array);
+            match (field("checksum"), files.map(Vec::as_slice)) {
+                (Some(checksum), _) => found.hash(Some(&format!("sha256:{checksum}"))),
+                // Where there are several files, none of their checksums is the package's.
+                (None, Some([file])) => found.hash(file.get("hash").and_then(toml::Value::as_str)),
+                _ => {}
+            }
         }
     }
     Ok(())
@@ -330,6 +361,8 @@ fn composer_lock(text: &str, found: &mut Found) -> Result<(), String> {
                 development,
                 licence,
             );
+            let checksum = package["dist"]["shasum"].as_str().filter(|digits| !digits.is_empty());
+            found.hash(checksum.map(|digits| format!("sha1:{digits}")).as_deref());
         }
     }
     Ok(())

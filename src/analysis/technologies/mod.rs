@@ -58,6 +58,9 @@ pub struct Dependency {
     pub licence: Option<String>,
     /// The file that names it.
     pub manifest: String,
+    /// Checksums of the package, for example `sha256:…` in hexadecimal digits, where a lock file says them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hashes: Vec<String>,
 }
 
 /// What one manifest or lock file says.

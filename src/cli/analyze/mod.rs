@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::meter::{How, Meter};
 use super::paint::Paint;
-use super::{Surroundings, runtime};
+use super::{Surroundings, runtime, say};
 use crate::analysis::{self, Comparison, Language, Options, Report, Watch};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -40,6 +40,8 @@ struct Sheet<'a> {
     answer: &'a kind::Answer,
     /// Against the baseline, if there is one.
     comparison: Option<&'a Comparison>,
+    /// What the code is called.
+    name: &'a str,
     fail_on: Threshold,
 }
 
@@ -79,6 +81,9 @@ pub(super) struct Analyze {
     /// Say what a rule finds, why that matters and what to do instead, and analyse nothing; `all` lists the rules.
     #[arg(long, value_name = "RULE")]
     explain: Option<String>,
+    /// Print the JSON Schema of what `--format json` writes, and analyse nothing.
+    #[arg(long)]
+    schema: bool,
     /// End with exit code 1 when there are findings this bad or worse.
     #[arg(long, value_name = "SEVERITY", default_value = "high")]
     fail_on: Threshold,
@@ -111,6 +116,10 @@ impl Analyze {
         if let Some(rule) = &self.explain {
             return explain::run(rule, around);
         }
+        if self.schema {
+            say(&serde_json::to_string_pretty(&export::schema()?)?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let config = around.config([])?;
         let options = self.options()?;
         let before = self.baseline.as_deref().map(read_report).transpose()?;
@@ -120,9 +129,18 @@ impl Analyze {
         meter.clear();
         let comparison = before.map(|before| analysis::compare(&before, &report));
         let answer = kind::Answer { revision, report };
-        let sheet = Sheet { answer: &answer, comparison: comparison.as_ref(), fail_on: self.fail_on };
+        let name = self.name();
+        let sheet =
+            Sheet { answer: &answer, comparison: comparison.as_ref(), name: &name, fail_on: self.fail_on };
         self.write(&sheet, around)?;
         Ok(ExitCode::from(if sheet.failing() > 0 { FINDINGS } else { CLEAN }))
+    }
+
+    /// What the code is called: the last part of its path.
+    fn name(&self) -> String {
+        let path = Path::new(&self.path);
+        let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        whole.file_name().map_or_else(|| self.path.clone(), |name| name.to_string_lossy().into_owned())
     }
 
     fn options(&self) -> anyhow::Result<Options> {
@@ -184,7 +202,7 @@ impl Format {
         match self {
             Self::Text => text::write(sheet, paint, to)?,
             Self::Export(format) => {
-                to.write_all(&(format.write)(&sheet.answer.report).map_err(io::Error::other)?)?;
+                to.write_all(&(format.write)(&sheet.document()).map_err(io::Error::other)?)?;
             }
         }
         to.flush()
@@ -192,6 +210,15 @@ impl Format {
 }
 
 impl Sheet<'_> {
+    fn document(&self) -> export::Document<'_> {
+        export::Document {
+            comparison: self.comparison,
+            name: Some(self.name),
+            revision: self.answer.revision.as_deref(),
+            ..export::Document::from(&self.answer.report)
+        }
+    }
+
     /// What counts: all findings, or those that are new against the baseline.
     fn findings(&self) -> Vec<&Finding> {
         match self.comparison {

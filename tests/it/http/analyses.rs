@@ -173,8 +173,22 @@ async fn a_report_can_be_had_as_a_file_in_every_format_that_is_listed() {
         let file = app.get(&path).bearer(&ann.access).await;
         assert_eq!((file.status, file.header("content-type")), (200, format["media_type"].as_str().unwrap()));
         assert!(file.header("content-disposition").starts_with("attachment; filename="), "{path}");
-        assert!(file.text().contains("run.py"), "{path} does not name the file");
+        // What one holds is no text, and what the other is about is not the code.
+        match format["name"].as_str() {
+            Some("xlsx") => assert!(file.body.starts_with(b"PK"), "{path} is no workbook"),
+            Some("cyclonedx") => assert_eq!(file.json()["bomFormat"], "CycloneDX"),
+            _ => assert!(file.text().contains("run.py"), "{path} does not name the file"),
+        }
     }
+    let again = json!({"code": "print('no more')\n", "filename": "run.py"});
+    let later = id_of(&app.post("/api/analysis/", again).bearer(&ann.access).await.expect(202));
+    app.until(later, Status::Completed).await;
+    let page = app.get(&format!("/api/v1/export/{later}/html?baseline={id}")).bearer(&ann.access).await;
+    assert!(page.text().contains("Since the last report"));
+    let alien = format!("/api/v1/export/{later}/html?baseline=019b0000-0000-7000-8000-000000000000");
+    assert_eq!(app.get(&alien).bearer(&ann.access).await.refused(404), "NOT_FOUND");
+    let schema = app.get("/api/v1/export/schema").bearer(&ann.access).await.expect(200);
+    assert_eq!(schema["$id"], "urn:codeyard:report:1");
     let path = format!("/api/v1/export/{id}/parchment");
     assert_eq!(app.get(&path).bearer(&ann.access).await.refused(404), "NOT_FOUND");
 }
