@@ -317,7 +317,7 @@ impl FileRow {
             functions: file.functions.len(),
             cyclomatic: file.cyclomatic,
             cognitive: file.cognitive,
-            maintainability: file.maintainability_index.map_or("–".to_owned(), |index| tenths(index)),
+            maintainability: file.maintainability_index.map_or("–".to_owned(), tenths),
             coverage: covered.get(file.path.as_str()).map_or("–".to_owned(), |share| percent(*share)),
             findings: count(&file.path),
         };
