@@ -177,7 +177,7 @@ async fn a_report_can_be_had_as_a_file_in_every_format_that_is_listed() {
         match format["name"].as_str() {
             Some("xlsx") => assert!(file.body.starts_with(b"PK"), "{path} is no workbook"),
             Some("cyclonedx") => {
-                assert_eq!(serde_json::from_slice::<Value>(&file.body).unwrap()["bomFormat"], "CycloneDX")
+                assert_eq!(serde_json::from_slice::<Value>(&file.body).unwrap()["bomFormat"], "CycloneDX");
             }
             _ => assert!(file.text().contains("run.py"), "{path} does not name the file"),
         }
