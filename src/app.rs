@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::agent::Prompts;
+use crate::artifacts::Artifacts;
 use crate::auth::{Auth, Secret};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -83,7 +84,9 @@ impl App {
         crate::observe::use_ring();
         let llm = Arc::new(Llm::new(&config.llm, clock.clone(), store.clone())?);
         let key = fingerprint_key(&store).await?;
-        let env = Arc::new(Env::new(Arc::clone(&config), store.clone(), key, Arc::clone(&llm)));
+        let artifacts = Artifacts::open(&config, store.clone())?;
+        let env = Env::new(Arc::clone(&config), store.clone(), key, Arc::clone(&llm), artifacts);
+        let env = Arc::new(env);
         let runs = worker::Parts {
             config: Arc::clone(&config),
             clock: clock.clone(),

@@ -31,6 +31,7 @@ pub struct Config {
     pub sandbox: Sandbox,
     pub agent: Agent,
     pub llm: Llm,
+    pub artifacts: Artifacts,
     pub log: Log,
     pub telemetry: Telemetry,
 }
@@ -160,7 +161,19 @@ section!(
 );
 section!(
     /// `[sandbox]`
-    Sandbox { level: SandboxLevel, scratch_dir: String, program: String }
+    Sandbox { level: SandboxLevel, scratch_dir: String, program: String, toolchains: Vec<String> }
+);
+section!(
+    /// `[artifacts]`
+    Artifacts {
+        url: String,
+        endpoint: String,
+        region: String,
+        access_key_id: String,
+        secret_access_key: String,
+        virtual_hosted: bool,
+        max_file_bytes: u64,
+    }
 );
 section!(
     /// `[llm]`

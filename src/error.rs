@@ -70,6 +70,26 @@ impl Error {
         Self::Invalid(vec![FieldError { field: field.into(), message: message.into() }])
     }
 
+    /// One field that does not read, in the words of serde: an unknown or missing field is reported for the object
+    /// around it, and its name stands in the message.
+    pub fn unreadable(path: &str, message: &str) -> Self {
+        // The position says nothing that the path does not say better.
+        let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+        let around = if path == "." || path == "?" { "" } else { path };
+        let named = ["unknown field `", "missing field `", "duplicate field `"]
+            .iter()
+            .find_map(|start| message.strip_prefix(start)?.split_once('`'))
+            .map(|(name, _)| name);
+        let field = match named {
+            Some(name) if around.is_empty() => name.to_owned(),
+            Some(name) if around != name && !around.ends_with(&format!(".{name}")) => {
+                format!("{around}.{name}")
+            }
+            _ => around.to_owned(),
+        };
+        Self::invalid(if field.is_empty() { "body".to_owned() } else { field }, message)
+    }
+
     /// A state in which this cannot be done.
     pub fn conflict(code: &'static str, message: impl Into<String>) -> Self {
         Self::Conflict { code, message: message.into() }

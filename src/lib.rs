@@ -13,13 +13,15 @@
 //! | `sandbox` | runs a command with nothing it does not need | – |
 //! | `source` | gets code onto disk safely | `sandbox` |
 //! | `llm` | asks models: one form for every provider, with prices, budgets and limits | `store`, `source` |
+//! | `scaffold` | projects from a catalogue, without any model | – |
 //! | `agent` | makes a project: workspace, history, tests, and the workflow with a model | `jobs`, `llm`, `sandbox`, `analysis`, `source` |
 //! | `mail` | sends mail | – |
 //! | `auth` | passwords, tokens, keys, tickets, roles | `store`, `mail` |
+//! | `artifacts` | bytes that jobs leave behind | `store` |
 //! | `jobs` | the verbs; the only writer of jobs, the only publisher of events | `store`, `hub` |
-//! | `kinds` | what a job can be, one folder each | `jobs`, `store`, `analysis`, `source`, `sandbox`, `llm` |
+//! | `kinds` | what a job can be, one folder each | `jobs`, `store`, `analysis`, `source`, `sandbox`, `llm`, `agent`, `artifacts`, `scaffold` |
 //! | `worker` | slots, leases, the run as a pipe, rescue, drain | `jobs`, `kinds`, `store` |
-//! | `http` | parse, call one verb, shape the answer | `app`, `agent`, `analysis`, `auth`, `export`, `hub`, `jobs`, `kinds`, `llm`, `observe`, `source`, `store`, `worker` |
+//! | `http` | parse, call one verb, shape the answer | `app`, `agent`, `analysis`, `artifacts`, `auth`, `export`, `hub`, `jobs`, `kinds`, `llm`, `observe`, `source`, `store`, `worker` |
 //! | `app` | wiring | all |
 //! | `cli` | the command line | all |
 //!
@@ -31,6 +33,7 @@
 pub mod agent;
 pub mod analysis;
 pub mod app;
+pub mod artifacts;
 pub mod auth;
 pub mod cli;
 pub mod clock;
@@ -46,6 +49,7 @@ pub mod mail;
 pub mod model;
 pub mod observe;
 pub mod sandbox;
+pub mod scaffold;
 pub mod source;
 pub mod store;
 pub mod worker;

@@ -49,6 +49,12 @@ impl Meter {
         }
     }
 
+    /// Writes a line above the bar.
+    pub(super) fn line(&self, text: &str) {
+        let text = harmless(text);
+        if std::io::stderr().is_terminal() { self.bar.println(text) } else { eprintln!("{text}") }
+    }
+
     /// Takes the bar away.
     pub(super) fn clear(&self) {
         self.bar.finish_and_clear();

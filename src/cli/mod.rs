@@ -2,6 +2,7 @@
 
 mod accounts;
 mod analyze;
+mod build;
 mod completions;
 mod demo;
 mod doctor;
@@ -51,6 +52,7 @@ struct CommandLine {
 enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
+    Build(build::BuildCommand),
     Analyze(analyze::Analyze),
     Doctor(doctor::Doctor),
     Migrate(migrate::Migrate),
@@ -90,6 +92,7 @@ impl Command {
         match self {
             Self::Serve(command) => command.run(around),
             Self::Demo(command) => command.run(around),
+            Self::Build(command) => command.run(around),
             Self::Analyze(command) => command.run(around),
             Self::Doctor(command) => command.run(around),
             Self::Migrate(command) => command.run(around),

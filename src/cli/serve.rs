@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
 
 use super::server::{Server, Site};
@@ -52,6 +53,23 @@ impl Data {
     /// As settings.
     pub(super) fn flags(&self) -> [(&'static str, Option<String>); 2] {
         [("data_dir", self.data_dir.clone()), ("database_url", self.database_url.clone())]
+    }
+
+    /// A directory for the data of this run alone, unless somebody named one.
+    pub(super) fn own_dir(
+        &self,
+        around: &Surroundings,
+        prefix: &str,
+    ) -> anyhow::Result<Option<tempfile::TempDir>> {
+        let variables = ["CODEYARD_DATA_DIR", "CODEYARD_DATABASE_URL", "CODEYARD_CONFIG"];
+        let named = self.data_dir.is_some()
+            || self.database_url.is_some()
+            || around.config_path().is_some()
+            || variables.iter().any(|name| around.variable(name).is_some());
+        if named {
+            return Ok(None);
+        }
+        Ok(Some(tempfile::Builder::new().prefix(prefix).tempdir().context("make a directory for the data")?))
     }
 }
 

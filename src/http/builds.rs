@@ -14,6 +14,7 @@ use super::submit::{self, Accepted};
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
 use crate::jobs::NewRequest;
+use crate::kinds::build::{BuildArtifact, BuildResult, Parameters};
 use crate::model::{Caller, Job, JobId, JobWithBodies, Tags, is_project_name};
 use crate::store::Filter;
 
@@ -34,7 +35,7 @@ pub(super) struct BuildRequest {
     pub goal: String,
     /// How: language, limits, and so on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Parameters>)]
     pub parameters: Option<serde_json::Map<String, serde_json::Value>>,
     /// Words to file the build under, beside its project: up to 20.
     #[serde(default, skip_serializing)]
@@ -63,10 +64,10 @@ pub(super) struct BuildView {
     #[serde(flatten)]
     pub life: Life,
     /// What came of it.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<BuildResult>)]
     pub results: Option<Box<RawValue>>,
     /// The files it left behind, as the results name them.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<BuildArtifact>)]
     pub artifacts: Box<RawValue>,
     /// What it cost, as the results name it.
     #[schema(value_type = Option<Object>)]
@@ -105,8 +106,9 @@ pub(super) async fn create_build(
     check(&build)?;
     let filing = submit::filing(Some(build.project_name.clone()), build.tags.clone())?;
     app.limits.submit(Submit::Build, caller.user)?;
-    let policy = app.registry.policy(KIND).ok_or_else(no_model)?;
+    let policy = app.registry.policy(KIND).ok_or(Error::NotFound("kind"))?;
     let payload = to_raw_value(&build).map_err(|error| Error::Internal(error.into()))?;
+    app.registry.check(KIND, &payload, &app.env)?;
     let fingerprint = [payload.get(), &build.tags.join(" ")].concat();
     let idempotency = submit::idempotency(&headers, fingerprint.as_bytes())?;
     let label = Some(build.project_name);
@@ -186,14 +188,6 @@ fn check(build: &BuildRequest) -> Result<()> {
         complain("parameters", "must have at most 100 entries");
     }
     if wrong.is_empty() { Ok(()) } else { Err(Error::Invalid(wrong)) }
-}
-
-fn no_model() -> Error {
-    Error::Unavailable {
-        code: "NO_MODEL_CONFIGURED",
-        message: "this server has nothing that can build: no model is configured".to_owned(),
-        retry_after: std::time::Duration::from_secs(300),
-    }
 }
 
 fn view_of(found: JobWithBodies) -> BuildView {

@@ -100,6 +100,12 @@ impl Problem {
         )
     }
 
+    /// The file has no such bytes.
+    pub(super) fn range_not_satisfiable(size: u64) -> Self {
+        let message = format!("the file has {size} bytes and none of those asked for");
+        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_NOT_SATISFIABLE", message)
+    }
+
     /// The body is not of a type that the route reads.
     pub fn unsupported_media_type(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message)

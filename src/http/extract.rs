@@ -112,10 +112,7 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
         let path = error.path().to_string();
         let inner = error.into_inner();
         if inner.is_data() {
-            // The position says nothing that the path does not say better.
-            let text = inner.to_string();
-            let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
-            field_error(&path, message)
+            Error::unreadable(&path, &inner.to_string())
         } else {
             Error::Malformed(format!("the body is not valid JSON: {inner}"))
         }
@@ -131,26 +128,11 @@ pub(super) fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Error> 
     }
     let reader = serde_urlencoded::Deserializer::new(form_pairs(query));
     serde_path_to_error::deserialize(reader)
-        .map_err(|error| field_error(&error.path().to_string(), &error.inner().to_string()))
+        .map_err(|error| Error::unreadable(&error.path().to_string(), &error.inner().to_string()))
 }
 
 fn form_pairs(query: &str) -> url::form_urlencoded::Parse<'_> {
     url::form_urlencoded::parse(query.as_bytes())
-}
-
-/// An unknown or missing field is reported by serde for the object around it; its name stands in the message.
-fn field_error(path: &str, message: &str) -> Error {
-    let around = if path == "." || path == "?" { "" } else { path };
-    let named = ["unknown field `", "missing field `", "duplicate field `"]
-        .iter()
-        .find_map(|start| message.strip_prefix(start)?.split_once('`'))
-        .map(|(name, _)| name);
-    let field = match named {
-        Some(name) if around.is_empty() => name.to_owned(),
-        Some(name) if around != name && !around.ends_with(&format!(".{name}")) => format!("{around}.{name}"),
-        _ => around.to_owned(),
-    };
-    Error::invalid(if field.is_empty() { "body".to_owned() } else { field }, message)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

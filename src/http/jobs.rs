@@ -178,6 +178,7 @@ pub(super) async fn delete_job(
     Path(id): Path<JobId>,
 ) -> Result<StatusCode> {
     app.jobs.delete(id, &caller).await?;
+    app.env.forget(id).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -3,6 +3,7 @@
 mod analyses;
 mod api_keys;
 mod approvals;
+mod artifacts;
 mod auth;
 mod builds;
 mod docs;

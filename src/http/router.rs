@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::error::Problem;
 use super::gate::{Gate, Kind};
 use super::{
-    analyses, api_keys, approvals, auth, builds, docs, events, exports, health, jobs, llm, llm_money,
+    analyses, api_keys, approvals, artifacts, auth, builds, docs, events, exports, health, jobs, llm, llm_money,
     metrics, openapi, sockets, users,
 };
 use crate::app::App;
@@ -29,6 +29,8 @@ fn table() -> Vec<Row> {
         plain(routes!(builds::get_build, builds::cancel_build)),
         plain(routes!(approvals::approve_build)),
         plain(routes!(approvals::reject_build)),
+        plain(routes!(artifacts::list_build_artifacts)),
+        stream(routes!(artifacts::get_build_artifact)),
         upload(routes!(analyses::create_analysis, analyses::list_analyses)),
         plain(routes!(analyses::get_analysis, analyses::cancel_analysis)),
         plain(routes!(exports::list_formats)),
@@ -36,6 +38,8 @@ fn table() -> Vec<Row> {
         plain(routes!(exports::export_report)),
         plain(routes!(jobs::list_jobs)),
         plain(routes!(jobs::get_job, jobs::delete_job)),
+        plain(routes!(artifacts::list_job_artifacts)),
+        stream(routes!(artifacts::get_job_artifact)),
         plain(routes!(jobs::cancel_job)),
         plain(routes!(jobs::retry_job)),
         stream(routes!(events::job_events)),
@@ -106,7 +110,9 @@ pub fn router(app: &App) -> Router {
     let mut router = Router::new();
     for row in table() {
         let (_, paths, methods) = row.routes;
-        for path in paths.paths.keys().map(String::as_str).chain(row.aliases) {
+        let paths = paths.paths.keys().map(|path| swallowing(path));
+        for path in paths.chain(row.aliases.into_iter().map(str::to_owned)) {
+            let path = path.as_str();
             let guarded = guarded(app, row.kind, path, methods.clone());
             if let Some(twin) = twin_of(path) {
                 router = router.route(&twin, guarded.clone());
@@ -136,6 +142,11 @@ fn guarded(app: &App, kind: Kind, path: &str, methods: MethodRouter<App>) -> Met
         }
         Kind::Stream | Kind::Probe => methods.layer(gate),
     }
+}
+
+/// A parameter called `path` at the end of a path takes the rest of it, slashes and all.
+fn swallowing(path: &str) -> String {
+    path.strip_suffix("/{path}").map_or_else(|| path.to_owned(), |above| format!("{above}/{{*path}}"))
 }
 
 /// The same path with the slash at its end taken away or added; a path that swallows the rest has none.

@@ -94,6 +94,11 @@ impl Context {
         self.0.job
     }
 
+    /// The number of this claim: what a former claim still wants to write is refused by it.
+    pub fn fence(&self) -> i64 {
+        self.0.fence
+    }
+
     /// Whose job; `None` for the server's own.
     pub fn owner(&self) -> Option<UserId> {
         self.0.owner

@@ -16,6 +16,7 @@ mod seccomp;
 mod self_test;
 mod spawner;
 mod spec;
+mod toolchains;
 mod tree;
 mod workspace;
 
@@ -101,6 +102,17 @@ impl Settings {
             job_user: (65_534, 65_534),
             readable: Vec::new(),
         }
+    }
+
+    /// Gives commands a toolchain that lies outside of the system's directories: to read, and its `bin` to search.
+    pub fn add_toolchain(&mut self, root: PathBuf) {
+        self.search_path = format!("{}:{}", root.join("bin").display(), self.search_path);
+        self.readable.push(root);
+    }
+
+    /// Gives commands every toolchain that this server has on its path and that they can reach.
+    pub fn add_toolchains_of_this_machine(&mut self) {
+        toolchains::find(is_root()).into_iter().for_each(|root| self.add_toolchain(root));
     }
 }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use sqlx::AssertSqlSafe;
 
+use super::artifacts::LEAVE_REMAINS;
 use super::db::{Tx, with_db, with_tx};
 use super::ending::{self, Ended, LEFT, Left, Woken};
 use super::prune::BELONGINGS;
@@ -213,6 +214,8 @@ impl Store {
         if gone == 0 {
             return Ok(false);
         }
+        let leave = format!("{LEAVE_REMAINS} ($1)");
+        with_tx!(&mut tx, c => sqlx::query::<DB>(AssertSqlSafe(leave)).bind(job).execute(c).await.map(drop))?;
         for table in BELONGINGS {
             let sql = format!("delete from {table} where job_id = $1");
             with_tx!(&mut tx, c => sqlx::query::<DB>(AssertSqlSafe(sql)).bind(job).execute(c).await.map(drop))?;

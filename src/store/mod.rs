@@ -1,6 +1,7 @@
 //! SQL and nothing else: one text for PostgreSQL and SQLite, one file per family of tables.
 
 mod accounts;
+mod artifacts;
 mod bodies;
 mod control;
 mod db;
@@ -26,6 +27,7 @@ use crate::config::Config;
 pub use accounts::{
     KeyHash, KeyRow, RefreshRow, Rotation, SecretHash, TicketRow, Updated, UserChange, UserRow,
 };
+pub use artifacts::ArtifactRow;
 pub use control::{CancelChange, Change, Rescued, Surroundings};
 use db::with_db;
 pub use db::{Db, Tx};

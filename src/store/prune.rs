@@ -6,6 +6,7 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::Store;
+use super::artifacts::LEAVE_REMAINS;
 use super::db::{Column, hex_id, parameter, rows, with_db, with_tx};
 use crate::model::JobId;
 
@@ -21,7 +22,8 @@ pub struct Pruned {
 }
 
 /// The tables whose rows belong to one job and go with it.
-pub(super) const BELONGINGS: [&str; 5] = ["job_bodies", "job_events", "job_keys", "job_tags", "job_uploads"];
+pub(super) const BELONGINGS: [&str; 6] =
+    ["artifacts", "job_bodies", "job_events", "job_keys", "job_tags", "job_uploads"];
 
 impl Store {
     /// Removes up to `limit` jobs that ended before `before`; returns how many. Ids begin with their time, and a job
@@ -31,8 +33,8 @@ impl Store {
             "select id from jobs where id < $1 and finished_at < $2 order by id limit $3")
             .bind(first_id_at(before)).bind(before).bind(i64::from(limit)).fetch_all(pool).await)?;
         let tables = BELONGINGS.iter().map(|table| (*table, "job_id")).chain([("jobs", "id")]);
-        let deletes: Vec<_> =
-            tables.map(|(table, key)| format!("delete from {table} where {key} in")).collect();
+        let deletes = tables.map(|(table, key)| format!("delete from {table} where {key} in"));
+        let deletes: Vec<_> = std::iter::once(LEAVE_REMAINS.to_owned()).chain(deletes).collect();
         self.on_each(&ids, &deletes).await
     }
 

@@ -20,17 +20,31 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sandbox", &[]),
     ("source", &["sandbox"]),
     ("llm", &["store", "source"]),
+    ("scaffold", &[]),
     ("agent", &["jobs", "llm", "sandbox", "analysis", "source"]),
     ("mail", &[]),
     ("auth", &["store", "mail"]),
+    ("artifacts", &["store"]),
     ("jobs", &["store", "hub"]),
-    ("kinds", &["jobs", "store", "analysis", "source", "sandbox", "llm"]),
+    ("kinds", &["jobs", "store", "analysis", "source", "sandbox", "llm", "agent", "artifacts", "scaffold"]),
     ("worker", &["jobs", "kinds", "store"]),
     (
         "http",
         &[
-            "app", "agent", "analysis", "auth", "export", "hub", "jobs", "kinds", "llm", "observe", "source",
-            "store", "worker",
+            "app",
+            "agent",
+            "analysis",
+            "artifacts",
+            "auth",
+            "export",
+            "hub",
+            "jobs",
+            "kinds",
+            "llm",
+            "observe",
+            "source",
+            "store",
+            "worker",
         ],
     ),
     ("app", &["all"]),
@@ -43,7 +57,7 @@ const KEPT_CRATES: [(&str, &[&str]); 3] = [
     // The hub keeps frames as sockets send them, rendered once for all subscribers; metrics count by method and status.
     ("axum", &["http", "hub", "observe"]),
     // Jobs listen for wake-ups, and whoever calls the store may meet its errors.
-    ("sqlx", &["store", "model", "error", "jobs", "kinds", "worker", "http", "cli"]),
+    ("sqlx", &["store", "artifacts", "model", "error", "jobs", "kinds", "worker", "http", "cli"]),
     ("clap", &["cli"]),
 ];
 
@@ -155,6 +169,19 @@ fn every_rule_file_stands_in_the_list_of_rules() {
     let there: BTreeSet<String> =
         files("src/analysis/rules").into_iter().filter(|path| path.ends_with(".yml")).collect();
     assert_eq!(there, listed, "src/analysis/rules/list.rs and its folder differ");
+}
+
+#[test]
+fn every_template_stands_in_the_list_of_templates() {
+    let folder = "src/scaffold/templates/";
+    let there: Vec<String> = files("src/scaffold/templates")
+        .into_iter()
+        .map(|path| path[folder.len()..].trim_end_matches(".tmpl").to_owned())
+        .collect();
+    let list = read("src/scaffold/list.rs");
+    let listed: Vec<&str> =
+        list.lines().filter_map(|line| line.strip_prefix("    \"")?.strip_suffix("\",")).collect();
+    assert_eq!(there, listed, "src/scaffold/list.rs and its folder differ");
 }
 
 #[test]

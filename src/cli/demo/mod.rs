@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use chrono::TimeDelta;
 use clap::Args;
 use tokio::net::TcpListener;
@@ -34,6 +33,9 @@ const EMAIL: &str = "demo@localhost";
 const GOOD_FOR: TimeDelta = TimeDelta::hours(24);
 /// Findings that are shown with their code.
 const WORST: usize = 3;
+/// The other thing that Codeyard does.
+const BUILD_NEXT: &str =
+    "Build something: codeyard build \"a command line tool that counts words in files\" --lang python";
 /// How long threads that are still at work may take when everything else has ended.
 const STRAGGLERS: Duration = Duration::from_secs(1);
 
@@ -59,7 +61,7 @@ impl Demo {
     /// Shows everything once.
     pub(super) fn run(self, around: &Surroundings) -> anyhow::Result<ExitCode> {
         // Declared first, so that it is removed when the server has let go of it.
-        let own_dir = self.own_dir(around)?;
+        let own_dir = self.place.data.own_dir(around, "codeyard-demo-")?;
         let runtime = runtime::server()?;
         let ended = runtime.block_on(async {
             let config = self.config(around, own_dir.as_ref().map(tempfile::TempDir::path)).await?;
@@ -84,21 +86,6 @@ impl Demo {
         });
         runtime.shutdown_timeout(STRAGGLERS);
         ended.map(|()| ExitCode::SUCCESS)
-    }
-
-    /// A directory for the data of this run alone, unless somebody named one.
-    fn own_dir(&self, around: &Surroundings) -> anyhow::Result<Option<tempfile::TempDir>> {
-        let data = &self.place.data;
-        let variables = ["CODEYARD_DATA_DIR", "CODEYARD_DATABASE_URL", "CODEYARD_CONFIG"];
-        let named = data.data_dir.is_some()
-            || data.database_url.is_some()
-            || around.config_path().is_some()
-            || variables.iter().any(|name| around.variable(name).is_some());
-        if named {
-            return Ok(None);
-        }
-        let dir = tempfile::Builder::new().prefix("codeyard-demo-").tempdir();
-        Ok(Some(dir.context("make a directory for the demo's data")?))
     }
 
     /// The settings: as given, but on a free port if the usual one is taken, and with a quiet log.
@@ -143,7 +130,7 @@ impl Demo {
         let paint = Paint::new(around.paints(&std::io::stdout()));
         say(&shown(&report, paint)?)?;
         if self.exit {
-            return Ok(());
+            return say(BUILD_NEXT);
         }
         say(&where_next(site, &id, &token, goes_away, paint)?)
     }
@@ -204,6 +191,6 @@ fn where_next(
     let data = site.app.config.data_dir.display();
     let fate = if goes_away { "and goes away at the end; --data-dir DIR keeps it" } else { "and stays" };
     writeln!(text, "  The data is in {data}, {fate}.")?;
-    write!(text, "\nThe server keeps running; Ctrl-C ends it.")?;
+    write!(text, "\n{BUILD_NEXT}\n\nThe server keeps running; Ctrl-C ends it.")?;
     Ok(text)
 }

@@ -198,7 +198,8 @@ async fn fetch_upload(env: &Env, context: &Context) -> Result<tempfile::NamedTem
     })
 }
 
-fn refusal(error: &source::Error, context: &Context) -> Failure {
+/// What it means for a job that its source was not taken in.
+pub(super) fn refusal(error: &source::Error, context: &Context) -> Failure {
     if context.stop_reason().is_some() {
         return context.stopped();
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Env, Failure, Kind, Outcome, Policy};
+use super::{Context, Env, Failure, Kind, Outcome, Policy, build};
 use crate::store::Pruned;
 
 /// Removes what is older than `[retention]` says, in bounded batches.
@@ -41,8 +41,10 @@ impl Kind for Cleanup {
                 break;
             }
         }
+        context.progress(80, "files").await;
+        pruned.others += clear_files(&env, &context).await?;
         context.progress(90, "keys").await;
-        pruned.others = store
+        pruned.others += store
             .prune_small(ago(retention.idempotency_hours), now)
             .await
             .map_err(|error| database(&error))?;
@@ -64,6 +66,32 @@ impl Kind for Cleanup {
         }
         Outcome::done(&pruned)
     }
+}
+
+/// Removes the files of jobs that are gone, and what this machine keeps for builds that need it no more; returns of how
+/// many.
+async fn clear_files(env: &Env, context: &Context) -> Result<u64, Failure> {
+    let mut gone = 0;
+    while !context.stop().is_cancelled() {
+        match env.artifacts.clear_some(env.config.retention.batch).await {
+            Ok(0) => break,
+            Ok(cleared) => gone += cleared,
+            Err(error) => {
+                tracing::warn!(%error, "the files of deleted jobs cannot be removed");
+                return Err(Failure::transient(
+                    "ARTIFACTS_UNAVAILABLE",
+                    "the files of jobs cannot be reached",
+                ));
+            }
+        }
+    }
+    for job in build::homes(&env.config.data_dir) {
+        if !env.store.may_run_again(job).await.map_err(|error| database(&error))? {
+            build::forget(&env.config.data_dir, job);
+            gone += 1;
+        }
+    }
+    Ok(gone)
 }
 
 /// Looks whether the database answers and takes writes, and whether every queue moves.

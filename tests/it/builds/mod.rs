@@ -1,5 +1,8 @@
 //! Tests of builds: the workspace and its history, how projects are tested, the catalogue, artifacts.
 
+mod bucket;
+mod catalogue;
+mod running;
 mod testing;
 mod workspaces;
 

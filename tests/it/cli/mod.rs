@@ -2,6 +2,7 @@
 
 mod accounts;
 mod analyze;
+mod build;
 mod demo;
 mod doctor;
 mod plain;

@@ -58,15 +58,6 @@ async fn what_cannot_be_meant_is_refused_field_by_field() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_model_a_build_is_turned_away_and_told_why() {
-    let app = TestApp::start().await;
-    let ann = app.sign_up("ann@example.com").await;
-    let answer = app.post("/api/build/", build("finish")).bearer(&ann.access).await;
-    assert_ne!(answer.header("retry-after"), "");
-    assert_eq!(answer.refused(503), "NO_MODEL_CONFIGURED");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_user_sees_only_its_own_and_an_administrator_all() {
     for (app, stage) in TestApp::on_each_stage(&[]).await {
         let (ann, bob) = (app.sign_up("ann@example.com").await, app.sign_up("bob@example.com").await);

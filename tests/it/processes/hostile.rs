@@ -198,9 +198,7 @@ impl Attack {
     fn judge(&mut self, operation: &Operation, answer: &Answer) {
         self.tried += 1;
         let (asked, text) = (answer.asked(), answer.text());
-        // A server without a model says so to every build that is right.
-        let ours = answer.status >= 500 && !text.contains("\"NO_MODEL_CONFIGURED\"");
-        assert!(!ours, "{}: {asked}: {} {text}", operation.path, answer.status);
+        assert!(answer.status < 500, "{}: {asked}: {} {text}", operation.path, answer.status);
         assert!(answer.headers.get("x-injected").is_none(), "{asked}: a header was injected");
         assert!(!answer.header("x-request-id").contains('<'), "{asked}: {:?}", answer.headers);
         if answer.status < 400 {

@@ -1,6 +1,7 @@
 //! The real binary as real processes: killed, stopped, cut off from its database, flooded; what it promised holds.
 
 mod audit;
+mod builds;
 mod client;
 mod disk;
 mod drain;

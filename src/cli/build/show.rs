@@ -1,0 +1,80 @@
+//! What a build looks like in a terminal: a bar, a line for each thing that happens, and a summary.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::agent::testing::Verdict;
+use crate::app::App;
+use crate::cli::meter::{How, Meter};
+use crate::cli::paint::{Grade, Paint, count, harmless};
+use crate::kinds::build::BuildResult;
+use crate::model::{Caller, Event, JobId};
+
+/// Shows what happens until the job is over.
+pub(super) async fn follow(app: &App, job: JobId, me: &Caller) -> anyhow::Result<()> {
+    let meter = Meter::new(How::Always);
+    let (mut seen, mut watch) = app.jobs.watch(job, 0, me).await?;
+    while !seen.status.is_final() {
+        for line in watch.next().await? {
+            show(&meter, &line.event);
+            seen.status = line.event.status;
+        }
+    }
+    meter.clear();
+    Ok(())
+}
+
+fn show(meter: &Meter, event: &Event) {
+    let data: Value =
+        event.data.as_deref().and_then(|data| serde_json::from_str(data).ok()).unwrap_or_default();
+    let message = event.message.as_deref().unwrap_or_default();
+    match event.name.as_str() {
+        "file_changed" => meter.line(&format!("  {message} (+{} -{})", data["added"], data["removed"])),
+        "command" if data["state"] == "started" => meter.line(&format!("  $ {message}")),
+        "test_result" | "retrying" | "plan" => meter.line(&format!("  {message}")),
+        _ => {}
+    }
+    meter.show(u64::try_from(event.progress).unwrap_or_default(), message);
+}
+
+/// What came of it, and where it is.
+pub(super) fn summary(result: &BuildResult, output: &Path, paint: Paint) -> Result<String, std::fmt::Error> {
+    let tests = &result.tests;
+    let grade = match tests.verdict {
+        Verdict::Passed => Grade::Good,
+        Verdict::NotRun => Grade::Fair,
+        Verdict::Failed => Grade::Bad,
+    };
+    let said = match tests.verdict {
+        Verdict::Passed => format!("{} passed in {:.1} s", tests.summary.passed, tests.seconds),
+        Verdict::Failed => {
+            format!("{} of {} failed", tests.summary.failed + tests.summary.errors, tests.summary.total)
+        }
+        Verdict::NotRun => {
+            format!("not run, because {}", tests.reason.as_deref().unwrap_or("nobody knows why"))
+        }
+    };
+    let mut text = String::new();
+    writeln!(text, "\n{}  {}", paint.bold(&result.project_name), harmless(&result.summary))?;
+    writeln!(
+        text,
+        "\n  tests    {}  {}",
+        paint.graded(grade, harmless(&said)),
+        paint.dim(harmless(&tests.command))
+    )?;
+    if let Some(score) = result.quality_score {
+        let score = paint.graded(Grade::of_score(score), format!("{score:.1}"));
+        writeln!(text, "  quality  {score} of 10, {}", count(result.findings, "finding"))?;
+    }
+    writeln!(text, "  files    {} in {}", result.files, count(result.steps, "step"))?;
+    let (folder, name) = (output.display(), &result.project_name);
+    writeln!(text, "\n  {folder}/{name}/           the project")?;
+    writeln!(text, "  {folder}/project.zip       the same, packed")?;
+    write!(
+        text,
+        "  {folder}/project.bundle    with a commit for each step: git clone {folder}/project.bundle"
+    )?;
+    Ok(text)
+}

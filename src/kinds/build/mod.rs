@@ -1,0 +1,227 @@
+//! Builds: from a goal to a tested, packaged project.
+//!
+//! Whoever makes the project ([`scaffolded`], from the catalogue) leaves a workspace whose every step is kept, and what
+//! its tests said; from there on all builds are alike: analysis, packages, result.
+
+mod archive;
+mod package;
+mod parameters;
+mod scaffolded;
+mod voice;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use super::{Context, Env, Failure, Kind, Outcome, Policy};
+use crate::agent::testing::Tested;
+use crate::agent::{Workspace, workspace};
+use crate::error::FieldError;
+use crate::model::JobId;
+use crate::sandbox::Sandbox;
+use crate::source::{self, Source, Tree};
+pub use package::{BuildArtifact, BuildResult, TestsResult};
+pub use parameters::{Limits, Parameters, SCAFFOLD, Start};
+
+/// Builds a project.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Build {
+    /// What it is called.
+    pub project_name: String,
+    /// What it is to do.
+    pub goal: String,
+    /// How.
+    #[serde(default)]
+    pub parameters: Parameters,
+}
+
+/// What a build works with.
+struct Site<'a> {
+    build: &'a Build,
+    env: &'a Env,
+    context: &'a Context,
+    sandbox: &'a Sandbox,
+    /// The build's directory on this server.
+    home: PathBuf,
+}
+
+/// A project that is there, whoever made it.
+struct Made {
+    workspace: Shared,
+    tested: Tested,
+    /// What made it: `scaffold`, or a provider of models.
+    provider: String,
+    language: Option<String>,
+    template: Option<String>,
+    /// What it is, for a person.
+    summary: String,
+    /// The lines of `trajectory.jsonl`.
+    transcript: Vec<Value>,
+}
+
+/// A workspace that blocking work takes turns with.
+type Shared = Arc<Mutex<Workspace>>;
+
+impl Kind for Build {
+    const POLICY: Policy =
+        Policy { kind: "build", queue: "builds", max_attempts: 3, prepares: true, soft_timeout: None };
+
+    fn check(&self, env: &Env) -> Vec<FieldError> {
+        self.parameters.check(&super::analysis::limits_of(env))
+    }
+
+    async fn run(self, env: Arc<Env>, context: Context) -> Result<Outcome, Failure> {
+        context.progress(1, "Getting ready").await;
+        let sandbox = env.sandbox().await;
+        let sandbox = sandbox.map_err(|error| Failure::transient("NO_SANDBOX", error.to_string()))?;
+        let home = home_of(&env.config.data_dir, context.job());
+        let site = Site { build: &self, env: &env, context: &context, sandbox, home };
+        // The one place where it is decided who makes the project.
+        let made = match self.parameters.provider() {
+            SCAFFOLD => scaffolded::make(&site).await?,
+            other => {
+                let message = format!("this server has no provider `{other}`");
+                return Err(Failure::fatal("NO_MODEL_CONFIGURED", message));
+            }
+        };
+        let result = package::package(&site, made).await?;
+        Outcome::done(&result)
+    }
+}
+
+impl Site<'_> {
+    /// The files to start from, if any were named.
+    async fn start(&self) -> Result<Option<Tree>, Failure> {
+        let Some(start) = &self.build.parameters.source else { return Ok(None) };
+        self.context.progress(3, "Taking the source in").await;
+        // The archive must stay on disk until it has been read.
+        let archive;
+        let source = match start {
+            Start::Files(files) => Source::Files(files.clone()),
+            Start::Repository { url, reference } => {
+                Source::Repository { url: url.clone(), reference: reference.clone() }
+            }
+            Start::Zip(_) | Start::Build(_) => {
+                archive = self.archive(start).await?;
+                Source::Archive(archive.path().to_owned())
+            }
+        };
+        let limits = super::analysis::limits_of(self.env);
+        let note = |text: &str| self.context.try_progress(3, text);
+        let taken = source::take_in(source, &limits, self.sandbox, self.context.stop(), &note).await;
+        let mut tree = taken.map_err(|error| super::analysis::refusal(&error, self.context))?;
+        if let Start::Build(_) = start {
+            unwrap_folder(&mut tree);
+        }
+        Ok(Some(tree))
+    }
+
+    /// The ZIP archive to start from, as a file.
+    async fn archive(&self, start: &Start) -> Result<tempfile::NamedTempFile, Failure> {
+        let bytes = match start {
+            Start::Build(former) => self.former(*former).await?,
+            Start::Zip(text) => {
+                let decoded = BASE64_STANDARD.decode(text);
+                decoded.map_err(|error| Failure::fatal("SOURCE_UNUSABLE", error.to_string()))?.into()
+            }
+            Start::Files(_) | Start::Repository { .. } => bytes::Bytes::new(),
+        };
+        let written = tokio::task::spawn_blocking(move || {
+            let mut file = tempfile::NamedTempFile::new()?;
+            std::io::Write::write_all(&mut file, &bytes)?;
+            Ok(file)
+        });
+        let written = written.await.map_err(std::io::Error::other).flatten();
+        written.map_err(|error: std::io::Error| Failure::transient("NO_SPACE", error.to_string()))
+    }
+
+    /// What a former build of the same owner has left.
+    async fn former(&self, former: JobId) -> Result<bytes::Bytes, Failure> {
+        let gone = || Failure::fatal("SOURCE_UNUSABLE", format!("there is no build {former} with a project"));
+        let away = |_| Failure::transient("DATABASE_UNAVAILABLE", "the database did not answer");
+        let job =
+            self.env.store.peek_job(former, self.context.owner()).await.map_err(away)?.ok_or_else(gone)?;
+        if job.kind != Self::KIND {
+            return Err(gone());
+        }
+        let artifacts = &self.env.artifacts;
+        let file =
+            artifacts.find(former, package::ZIP).await.map_err(|error| unkept(&error))?.ok_or_else(gone)?;
+        artifacts.whole(former, &file).await.map_err(|error| unkept(&error))
+    }
+
+    const KIND: &'static str = Build::POLICY.kind;
+}
+
+/// The archives of builds have one folder around everything.
+fn unwrap_folder(tree: &mut Tree) {
+    for file in &mut tree.files {
+        if let Some((_, path)) = file.path.split_once('/') {
+            file.path = path.to_owned();
+        }
+    }
+}
+
+/// Where the build of a job keeps what a restart of the server must not take.
+fn home_of(data_dir: &Path, job: JobId) -> PathBuf {
+    data_dir.join("builds").join(job.to_string())
+}
+
+/// Removes what this machine keeps of a build; a job that never was one has nothing.
+pub(super) fn forget(data_dir: &Path, job: JobId) {
+    match std::fs::remove_dir_all(home_of(data_dir, job)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(%error, %job, "the directory of a build is still there");
+        }
+        _ => {}
+    }
+}
+
+/// The jobs that this machine keeps the directory of a build for.
+pub(super) fn homes(data_dir: &Path) -> Vec<JobId> {
+    let entries = std::fs::read_dir(data_dir.join("builds")).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Does something with the workspace, off the threads that must not wait.
+async fn with<T: Send + 'static>(
+    shared: &Shared,
+    work: impl FnOnce(&mut Workspace) -> Result<T, workspace::Error> + Send + 'static,
+) -> Result<T, Failure> {
+    let shared = Arc::clone(shared);
+    let done = tokio::task::spawn_blocking(move || work(&mut shared.blocking_lock())).await;
+    match done {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(broken(&error)),
+        Err(error) => Err(Failure::transient("WORKSPACE_UNAVAILABLE", error.to_string())),
+    }
+}
+
+/// What a fault of the workspace means for the build.
+fn broken(error: &workspace::Error) -> Failure {
+    match error {
+        workspace::Error::Sandbox(_) | workspace::Error::Io(..) => {
+            Failure::transient("WORKSPACE_UNAVAILABLE", error.to_string())
+        }
+        other => Failure::fatal("WORKSPACE_UNUSABLE", other.to_string()),
+    }
+}
+
+/// What it means that a file cannot be kept or read.
+fn unkept(error: &crate::artifacts::Error) -> Failure {
+    match error {
+        crate::artifacts::Error::BadPath(_) | crate::artifacts::Error::TooLarge { .. } => {
+            Failure::fatal("ARTIFACT_REFUSED", error.to_string())
+        }
+        other => {
+            tracing::warn!(error = %other, "an artifact of a build cannot be kept or read");
+            Failure::transient("ARTIFACTS_UNAVAILABLE", "the files of jobs cannot be reached right now")
+        }
+    }
+}
