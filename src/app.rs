@@ -70,6 +70,7 @@ impl App {
 
     /// As [`App::start`], with kinds of the caller's choice.
     pub async fn start_with(config: Config, clock: Clock, registry: Registry) -> anyhow::Result<Self> {
+        crate::observe::use_ring();
         let config = Arc::new(config);
         // Refused now rather than by the first build.
         Prompts::of(&config.agent)?;

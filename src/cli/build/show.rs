@@ -30,13 +30,15 @@ fn show(meter: &Meter, event: &Event) {
     let data: Value =
         event.data.as_deref().and_then(|data| serde_json::from_str(data).ok()).unwrap_or_default();
     let message = event.message.as_deref().unwrap_or_default();
+    let percent = u64::try_from(event.progress).unwrap_or_default();
     match event.name.as_str() {
         "file_changed" => meter.line(&format!("  {message} (+{} -{})", data["added"], data["removed"])),
         "command" if data["state"] == "started" => meter.line(&format!("  $ {message}")),
         "test_result" | "retrying" | "plan" => meter.line(&format!("  {message}")),
+        "progress" | "log" => meter.show(percent, message),
+        "completed" => meter.show(100, "Done"),
         _ => {}
     }
-    meter.show(u64::try_from(event.progress).unwrap_or_default(), message);
 }
 
 /// What came of it, and where it is.
@@ -69,12 +71,10 @@ pub(super) fn summary(result: &BuildResult, output: &Path, paint: Paint) -> Resu
         writeln!(text, "  quality  {score} of 10, {}", count(result.findings, "finding"))?;
     }
     writeln!(text, "  files    {} in {}", result.files, count(result.steps, "step"))?;
-    let (folder, name) = (output.display(), &result.project_name);
-    writeln!(text, "\n  {folder}/{name}/           the project")?;
-    writeln!(text, "  {folder}/project.zip       the same, packed")?;
-    write!(
-        text,
-        "  {folder}/project.bundle    with a commit for each step: git clone {folder}/project.bundle"
-    )?;
+    let folder = output.display();
+    writeln!(text, "\n  {folder}/{}/  {}", result.project_name, paint.dim("the project"))?;
+    writeln!(text, "  {folder}/project.zip  {}", paint.dim("the same, packed"))?;
+    let clone = format!("a commit for each step: git clone {folder}/project.bundle");
+    write!(text, "  {folder}/project.bundle  {}", paint.dim(clone))?;
     Ok(text)
 }
