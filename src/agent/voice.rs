@@ -28,7 +28,7 @@ const MOST_OUTPUT: usize = 256 << 10;
 const PIECE: usize = 32 << 10;
 
 /// The voice of one build.
-pub(super) struct Voice<'a> {
+pub struct Voice<'a> {
     context: &'a Context,
     heard: Mutex<Heard>,
 }
@@ -56,7 +56,8 @@ struct Words<'a> {
 }
 
 impl<'a> Voice<'a> {
-    pub(super) fn new(context: &'a Context) -> Self {
+    /// The voice of the job whose context this is.
+    pub fn new(context: &'a Context) -> Self {
         let heard = Heard {
             thoughts: String::new(),
             words: String::new(),
@@ -81,14 +82,14 @@ impl<'a> Voice<'a> {
     }
 
     /// A command begins; what is [`Voice::see`]n from now on is its output.
-    pub(super) fn expect_output_of(&self, call: &str) {
+    pub fn expect_output_of(&self, call: &str) {
         let mut heard = self.heard();
         call.clone_into(&mut heard.call);
         heard.shown = 0;
     }
 
     /// The command writes something.
-    pub(super) fn see(&self, stream: Stream, bytes: &[u8]) {
+    pub fn see(&self, stream: Stream, bytes: &[u8]) {
         let mut heard = self.heard();
         let room = MOST_OUTPUT.saturating_sub(heard.shown);
         let bytes = &bytes[..bytes.len().min(room)];
@@ -101,7 +102,7 @@ impl<'a> Voice<'a> {
     }
 
     /// Waits for something, and meanwhile says what is heard.
-    pub(super) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+    pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         let mut ticks = tokio::time::interval(GATHER);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -118,7 +119,7 @@ impl<'a> Voice<'a> {
     }
 
     /// Says something that happened at once, after what was heard before it.
-    pub(super) async fn say(&self, name: &str, message: Option<&str>, data: &Value) {
+    pub async fn say(&self, name: &str, message: Option<&str>, data: &Value) {
         self.flush(true).await;
         self.pace().await;
         self.context.event(name, message, data).await;

@@ -222,7 +222,7 @@ fn in_url(path: &str) -> String {
     path.bytes().fold(String::new(), |mut url, byte| {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                url.push(char::from(byte))
+                url.push(char::from(byte));
             }
             other => url.push_str(&format!("%{other:02X}")),
         }

@@ -33,9 +33,8 @@ fn show(meter: &Meter, event: &Event) {
     let percent = u64::try_from(event.progress).unwrap_or_default();
     match event.name.as_str() {
         "file_changed" => meter.line(&format!("  {message} (+{} -{})", data["added"], data["removed"])),
-        "command" if data["state"] == "started" => meter.line(&format!("  $ {message}")),
-        "test_result" | "retrying" | "plan" => meter.line(&format!("  {message}")),
-        "progress" | "log" => meter.show(percent, message),
+        "test_result" | "retrying" | "plan" | "log" => meter.line(&format!("  {message}")),
+        "progress" => meter.show(percent, message),
         "completed" => meter.show(100, "Done"),
         _ => {}
     }

@@ -199,7 +199,7 @@ async fn with<T: Send + 'static>(
     match done {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(broken(&error)),
-        Err(error) => Err(Failure::transient("WORKSPACE_UNAVAILABLE", error.to_string())),
+        Err(error) => Err(Failure::transient("WORKSPACE_FAILED", error.to_string())),
     }
 }
 
@@ -207,9 +207,9 @@ async fn with<T: Send + 'static>(
 fn broken(error: &workspace::Error) -> Failure {
     match error {
         workspace::Error::Sandbox(_) | workspace::Error::Io(..) => {
-            Failure::transient("WORKSPACE_UNAVAILABLE", error.to_string())
+            Failure::transient("WORKSPACE_FAILED", error.to_string())
         }
-        other => Failure::fatal("WORKSPACE_UNUSABLE", other.to_string()),
+        other => Failure::fatal("WORKSPACE_FAILED", other.to_string()),
     }
 }
 

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::voice::Voice;
+use super::voice::tell_artifact;
 use super::{Made, Site, archive, unkept, with};
+use crate::agent::Voice;
 use crate::agent::testing::{self, Summary, Tested, Verdict};
 use crate::agent::workspace::{Kept, Step};
 use crate::analysis::{self, Report};
@@ -109,13 +110,13 @@ pub(super) async fn package(site: &Site<'_>, mut made: Made) -> Result<BuildResu
     let (total, voice) = (i32::try_from(all.len()).unwrap_or(1) + 1, Voice::new(context));
     for (done, (path, media_type, bytes)) in (0..).zip(all) {
         let file = keep(site, path, media_type, bytes).await?;
-        voice.artifact(&file).await;
+        tell_artifact(&voice, context.job(), &file).await;
         result.artifacts.push(BuildArtifact::from(file));
         context.progress(ANALYSED + (done + 1) * (99 - ANALYSED) / total, "Packing the project").await;
     }
-    let text = serde_json::to_vec_pretty(&result).map_err(unwritable)?;
+    let text = serde_json::to_vec_pretty(&result).map_err(|error| unwritable(&error))?;
     let file = keep(site, "result.json", "application/json", text).await?;
-    voice.artifact(&file).await;
+    tell_artifact(&voice, context.job(), &file).await;
     result.artifacts.push(BuildArtifact::from(file));
     Ok(result)
 }
@@ -178,7 +179,7 @@ async fn pack(
         let _ = writeln!(transcript, "{line}");
     }
     let tests = testing::junit(&made.tested);
-    let report = serde_json::to_vec_pretty(report).map_err(unwritable)?;
+    let report = serde_json::to_vec_pretty(report).map_err(|error| unwritable(&error))?;
     let packed = tokio::task::spawn_blocking(move || {
         let (zip, tar) = (archive::zip(&name, &contents.files)?, archive::tar_gz(&name, &contents.files)?);
         Ok::<_, std::io::Error>((zip, tar, contents.bundle))
@@ -220,7 +221,7 @@ fn log(steps: &[Step], tested: &Tested) -> String {
     log
 }
 
-fn unwritable(error: serde_json::Error) -> Failure {
+fn unwritable(error: &serde_json::Error) -> Failure {
     Failure::fatal("RESULT_UNREADABLE", error.to_string())
 }
 

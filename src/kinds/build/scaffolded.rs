@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::voice::{Echo, Voice};
+use super::voice::{tell_step, tell_tests};
 use super::{Made, SCAFFOLD, Shared, Site, broken, with};
 use crate::agent::testing::{self, Framework, Tested};
 use crate::agent::workspace::{self, Step};
-use crate::agent::{CommitId, Workspace};
-use crate::jobs::Failure;
+use crate::agent::{CommitId, Voice, Workspace};
+use crate::jobs::{Failure, Level};
 use crate::scaffold::{self, Order, Project};
 
 /// What is done, written down after every step.
@@ -139,7 +139,7 @@ impl Work<'_> {
         }
         // Where the rest of the build is interrupted, the log needs it again.
         let _ = std::fs::write(self.output(), &tested.output);
-        self.voice.tested(&tested).await;
+        tell_tests(&self.voice, &tested).await;
         self.note(json!({ "type": "tests", "verdict": tested.verdict, "reason": tested.reason,
             "command": tested.command, "summary": tested.summary, "seconds": tested.seconds }));
         self.state.tested = Some(tested.clone());
@@ -162,11 +162,11 @@ impl Work<'_> {
             return Ok(Tested::not_run("", "no tests were found; `test_command` can name what runs them"));
         };
         let (wall, stop) = (parameters.limits.test_wall(), self.site.context.stop());
-        let shown = framework.shown();
-        let echo = Echo::default();
-        let see = |stream, piece: &[u8]| echo.hear(stream, piece);
+        self.site.context.log(Level::Info, &format!("$ {}", framework.shown())).await;
+        self.voice.expect_output_of("tests");
+        let see = |stream, piece: &[u8]| self.voice.see(stream, piece);
         let run = testing::run(&workspace, &framework, wall, self.site.sandbox, stop, &see);
-        let tested = self.voice.command(&shown, &echo, run).await;
+        let tested = self.voice.during(run).await;
         tested.map_err(|error| Failure::transient("NO_SANDBOX", error.to_string()))
     }
 
@@ -177,7 +177,10 @@ impl Work<'_> {
     async fn tell(&mut self, step: Option<Step>) {
         let Some(step) = step else { return };
         self.state.commit = Some(step.commit);
-        self.voice.step(&step).await;
+        tell_step(&self.voice, &step).await;
+        for path in &step.left_out {
+            self.site.context.log(Level::Warn, &format!("not kept: {path}")).await;
+        }
         let files: Vec<&String> = step.changes.iter().map(|change| &change.path).collect();
         let line = json!({ "type": "step", "step": step.number, "name": step.name, "commit": step.commit, "files": files });
         self.note(line);
