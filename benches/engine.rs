@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use codeyard::artifacts::Artifacts;
 use codeyard::clock::Clock;
 use codeyard::config::Config;
 use codeyard::hub::Hub;
@@ -39,7 +40,9 @@ impl Engine {
 
     async fn work(&self, registry: Registry) -> Worker {
         let llm = Llm::new(&self.config.llm, self.clock.clone(), self.store.clone()).unwrap();
-        let env = Env::new(Arc::clone(&self.config), self.store.clone(), Vec::new(), Arc::new(llm));
+        let artifacts = Artifacts::open(&self.config, self.store.clone()).unwrap();
+        let env =
+            Env::new(Arc::clone(&self.config), self.store.clone(), Vec::new(), Arc::new(llm), artifacts);
         let env = Arc::new(env);
         let (config, clock) = (Arc::clone(&self.config), self.clock.clone());
         let (store, jobs) = (self.store.clone(), self.jobs.clone());

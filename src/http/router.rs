@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 use super::error::Problem;
 use super::gate::{Gate, Kind};
 use super::{
-    analyses, api_keys, approvals, artifacts, auth, builds, docs, events, exports, health, jobs, llm, llm_money,
-    metrics, openapi, sockets, users,
+    analyses, api_keys, approvals, artifacts, auth, builds, docs, events, exports, health, jobs, llm,
+    llm_money, metrics, openapi, sockets, users,
 };
 use crate::app::App;
 
