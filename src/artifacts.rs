@@ -177,6 +177,8 @@ fn bucket(settings: &crate::config::Artifacts) -> anyhow::Result<Arc<dyn ObjectS
         .with_bucket_name(name)
         .with_region(&settings.region)
         .with_virtual_hosted_style_request(settings.virtual_hosted)
+        // Not every bucket knows how to remove many at once.
+        .with_disable_bulk_delete(true)
         .with_client_options(ClientOptions::new().with_allow_http(settings.endpoint.starts_with("http://")))
         .with_retry(patience);
     if !settings.endpoint.is_empty() {

@@ -145,7 +145,7 @@ pub async fn run(
     let words = framework.words(&report.to_string_lossy());
     let shown = framework.shown();
     let mut command = workspace.command(&words[0]).args(&words[1..]);
-    command = command.env("CODEYARD_JUNIT", &report);
+    command = command.env("JUNIT_REPORT", &report);
     command.limits.wall = wall;
     command.limits.output = OUTPUT;
     let log = Mutex::new(Vec::new());

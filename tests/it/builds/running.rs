@@ -272,7 +272,7 @@ async fn cancelling_while_a_command_runs_leaves_nothing_of_it() {
     let ann = app.sign_up("ann@example.com").await;
     // A number that no other process has among its arguments.
     let mark = format!("9{}.125", std::process::id());
-    let command = format!("(setsid sleep {mark} &); sleep {mark}");
+    let command = format!("echo begun; (setsid sleep {mark} &); sleep {mark}");
     let id = submit(&app, &ann, &words(&json!({"test_command": command}))).await;
     app.until_event(id, "command").await;
     let running = || {

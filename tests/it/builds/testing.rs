@@ -56,7 +56,7 @@ async fn a_command_of_somebodys_is_understood_by_its_report_or_its_words() {
     let words = Framework::Command("python3 -m unittest discover -v".to_owned());
     assert_eq!(tested(&sandbox, Some(words), &files).await.summary.failed, 1);
     let xml = "<testsuite><testcase name=\"a\"/><testcase name=\"b\"/></testsuite>";
-    let report = Framework::Command(format!("echo '{xml}' > \"$CODEYARD_JUNIT\""));
+    let report = Framework::Command(format!("echo '{xml}' > \"$JUNIT_REPORT\""));
     let both = tested(&sandbox, Some(report), &files).await;
     assert_eq!((both.verdict, both.summary.passed), (Verdict::Passed, 2));
     let silent = tested(&sandbox, Some(Framework::Command("exit 3".to_owned())), &files).await;
