@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -131,7 +132,8 @@ impl App {
     /// Ends well: jobs finish or are given back, sockets are told, and the database is closed.
     pub async fn stop(&self) {
         self.drain().await;
-        self.llm.booked().await;
+        // What cannot be booked within a few seconds, because the database is away, expires.
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.llm.booked()).await;
         self.store.close().await;
     }
 

@@ -59,7 +59,7 @@ pub struct Spender {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Target {
-    /// The provider, by its name; if absent, the first that can be used.
+    /// The provider, by its name; if absent, the first that can be used and knows the model.
     pub provider: Option<String>,
     /// The model, as the provider calls it; if absent, the provider's first.
     pub model: Option<String>,

@@ -90,12 +90,22 @@ impl Llm {
     /// Who is asked when nobody says: the provider of the settings, or the first that can be used, with its first
     /// model. `None`: there is no model at all.
     pub async fn default_target(&self, user: Option<UserId>) -> error::Result<Option<Target>> {
+        self.somebody(user, None).await
+    }
+
+    /// Who is asked when only the model is named: whoever offers it or has a price for it, or else the default.
+    async fn somebody(&self, user: Option<UserId>, model: Option<&str>) -> error::Result<Option<Target>> {
         let offers = self.offers(user).await?;
         let usable = || offers.iter().filter(|offer| offer.usable && !offer.models.is_empty());
-        let named = usable().find(|offer| offer.provider.name == self.config.provider);
-        Ok(named.or_else(|| usable().next()).map(|offer| Target {
+        let knows = |offer: &&Offer, model: &str| {
+            let offered = offer.models.iter().any(|(name, _)| name == model);
+            offered || self.prices.of(&offer.provider.name, model).is_some()
+        };
+        let whose = model.and_then(|model| usable().find(|offer| knows(offer, model)));
+        let named = || usable().find(|offer| offer.provider.name == self.config.provider);
+        Ok(whose.or_else(named).or_else(|| usable().next()).map(|offer| Target {
             provider: Some(offer.provider.name.clone()),
-            model: offer.models.first().map(|(model, _)| model.clone()),
+            model: model.map(str::to_owned).or_else(|| offer.models.first().map(|(model, _)| model.clone())),
         }))
     }
 
@@ -108,15 +118,12 @@ impl Llm {
         let store = |error: error::Error| Error::Store(error.to_string());
         let target = match &target.provider {
             Some(_) => target.clone(),
-            None => {
-                let first = self.default_target(user).await.map_err(store)?.ok_or_else(|| {
-                    Error::NotConfigured(
-                        "no model can be asked: give a provider of [llm.providers] a key, or start Ollama"
-                            .to_owned(),
-                    )
-                })?;
-                Target { model: target.model.clone().or(first.model), ..first }
-            }
+            None => self.somebody(user, target.model.as_deref()).await.map_err(store)?.ok_or_else(|| {
+                Error::NotConfigured(
+                    "no model can be asked: give a provider of [llm.providers] a key, or start Ollama"
+                        .to_owned(),
+                )
+            })?,
         };
         let name = target.provider.unwrap_or_default();
         if !self.names().contains(&name) {

@@ -255,6 +255,12 @@ fn root_cause(error: reqwest::Error) -> String {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_name_that_means_this_machine_is_not_found() {
+        let found = PublicOnly.resolve("localhost".parse().unwrap()).await;
+        assert!(found.is_err_and(|error| error.to_string().contains("no public address")));
+    }
+
     #[test]
     fn a_user_cannot_send_the_server_into_its_own_network() {
         let allowed = |url: &str| check_address(url, false).is_ok();

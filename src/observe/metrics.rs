@@ -11,7 +11,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 const LATENCIES: [f64; 13] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
-/// Seconds, from a no-op to a build at its limit: for metrics whose names begin with `codeyard_job`.
+/// Seconds, from a no-op to a build at its limit: for jobs, and for calls of models, which can take as long.
 const JOB_DURATIONS: [f64; 12] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0];
 const FOLD_EVERY: Duration = Duration::from_secs(5);
 
@@ -28,11 +28,12 @@ impl Metrics {
         if let Some(metrics) = HANDLE.get() {
             return Ok(metrics.clone());
         }
-        let (all, jobs) =
-            (Matcher::Suffix("_seconds".to_owned()), Matcher::Prefix("codeyard_job".to_owned()));
+        let all = Matcher::Suffix("_seconds".to_owned());
+        let [jobs, calls] = ["codeyard_job", "codeyard_llm"].map(|start| Matcher::Prefix(start.to_owned()));
         let builder = PrometheusBuilder::new()
             .set_buckets_for_metric(all, &LATENCIES)?
-            .set_buckets_for_metric(jobs, &JOB_DURATIONS)?;
+            .set_buckets_for_metric(jobs, &JOB_DURATIONS)?
+            .set_buckets_for_metric(calls, &JOB_DURATIONS)?;
         let metrics = Self(builder.install_recorder()?);
         Ok(HANDLE.get_or_init(|| metrics).clone())
     }

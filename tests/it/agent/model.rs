@@ -136,7 +136,13 @@ impl Model for Scripted {
         };
         Box::pin(async move {
             let (parts, finish) = match turn {
-                Turn::Fails(error) => return Err(error),
+                Turn::Fails(error) => {
+                    // What breaks off had begun; while nothing was heard, the models' own room asks again by itself.
+                    if matches!(error, Error::Cut { .. }) {
+                        on(Delta::Text { text: "I was about to".to_owned() });
+                    }
+                    return Err(error);
+                }
                 Turn::Says(text) => (vec![Part::Text { text: text.to_owned() }], Finish::Stop),
                 Turn::CutOff(text) => (vec![Part::Text { text: text.to_owned() }], Finish::Length),
                 Turn::Refuses(text) => (vec![Part::Text { text: text.to_owned() }], Finish::Refused),

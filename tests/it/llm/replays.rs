@@ -95,6 +95,11 @@ async fn a_server_of_ones_own_is_a_row_of_the_settings() {
     assert_eq!((answer.message.words().as_str(), answer.cost_micros), ("Hello.", Some(0)));
     let asked = &replay.asked()[0];
     assert_eq!((asked.line.as_str(), asked.header("authorization")), ("POST /chat/completions", ""));
+    replay.then(Scripted::words("Hello."));
+    let first = codeyard::llm::Target { provider: None, model: Some("deepseek-chat".to_owned()) };
+    let choice = codeyard::llm::Choice { first, fallback: Vec::new() };
+    let answer = ask(&llm, &Spender::default(), &choice, question()).await.unwrap();
+    assert_eq!(answer.provider, "deepseek", "it is known whose model that is");
     let unknown = ask(&llm, &Spender::default(), &only("yours", "m"), question()).await.unwrap_err();
     assert!(matches!(unknown, Error::NotConfigured(_)), "{unknown}");
 }
