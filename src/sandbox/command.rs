@@ -100,7 +100,7 @@ pub struct Limits {
     pub cpu: Option<Duration>,
     /// Time until the whole tree is killed.
     pub wall: Duration,
-    /// Address space of each process, in bytes. Node needs 1 GiB and more, the JVM and Go still more.
+    /// Address space of each process, in bytes, and memory of all together where there are control groups. Node needs 1 GiB and more, the JVM and Go still more.
     pub memory: Option<u64>,
     /// Processes and threads, all together.
     pub processes: Option<u64>,
@@ -175,6 +175,8 @@ pub enum KilledBecause {
     Wall,
     /// It computed too long.
     Cpu,
+    /// All its processes together used too much memory.
+    Memory,
     /// It wrote too large a file.
     FileSize,
     /// Its directories grew too large.

@@ -6,6 +6,7 @@
 //! command ([`sandbox_init`]), and the whole tree of processes ends with the run.
 
 mod bubblewrap;
+mod cgroup;
 mod command;
 mod init;
 mod landlock;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use bubblewrap::Bubblewrap;
+use cgroup::{Group, Groups};
 pub use command::{Command, Error, Finished, KilledBecause, Limits, Network, Overflow};
 pub use init::sandbox_init;
 use run::Running;
@@ -127,6 +129,7 @@ pub struct Sandbox {
     no_init: Option<String>,
     bubblewrap: Option<Bubblewrap>,
     job_user: Option<(u32, u32)>,
+    groups: Option<Groups>,
     spawner: Spawner,
     passage: Passage,
 }
@@ -176,6 +179,7 @@ impl Sandbox {
             init,
             bubblewrap: find_bubblewrap(&settings.search_path),
             job_user,
+            groups: Groups::find(),
             spawner: Spawner::start().map_err(failed)?,
             passage,
             settings: settings.clone(),
@@ -223,14 +227,16 @@ impl Sandbox {
             return Err(Error::NotStarted(reason.clone()));
         }
         let head = self.spec(command).encode().map_err(|error| Error::Io("prepare the command", error))?;
-        let child = self.spawner.spawn(self.outer(command)?).await;
+        let group = self.groups.as_ref().map(|groups| groups.make(&command.limits)).transpose();
+        let group = group.map_err(|error| Error::Io("make a control group", error))?;
+        let child = self.spawner.spawn(self.outer(command, group.as_ref())?).await;
         let child = child.map_err(|error| Error::Io("start the sandbox", error))?;
-        Running { child, level: self.level }.finish(head, command, stop, see).await
+        Running { child, level: self.level, group }.finish(head, command, stop, see).await
     }
 
     /// What the server itself starts: bubblewrap, or the init as supervisor. Its environment is empty, and so
     /// is what others could read of it.
-    fn outer(&self, command: &Command) -> Result<tokio::process::Command, Error> {
+    fn outer(&self, command: &Command, group: Option<&Group>) -> Result<tokio::process::Command, Error> {
         let mut outer = match self.level {
             Level::Bubblewrap => {
                 let missing = || Error::NotStarted("bubblewrap (bwrap) is not installed".to_owned());
@@ -249,6 +255,7 @@ impl Sandbox {
         if let Some((uid, gid)) = self.job_user {
             outer.uid(uid).gid(gid);
         }
+        enter(&mut outer, group);
         Ok(outer)
     }
 
@@ -319,6 +326,10 @@ impl Sandbox {
         if let Some((uid, _)) = self.job_user {
             notes.push(format!("the server runs as root; commands run as user {uid}"));
         }
+        if let Some(groups) = &self.groups {
+            let version = groups.version();
+            notes.push(format!("memory and processes are limited by control groups (version {version})"));
+        }
         if self.bubblewrap.is_none() {
             notes
                 .push("bubblewrap (bwrap) is not installed: install it for the strongest sandbox".to_owned());
@@ -361,6 +372,30 @@ fn find_bubblewrap(search_path: &str) -> Option<Bubblewrap> {
     let help = std::process::Command::new(&program).arg("--help").env_clear().output().ok()?;
     let help = String::from_utf8_lossy(&help.stdout).into_owned() + &String::from_utf8_lossy(&help.stderr);
     Some(Bubblewrap { program, is_recent: help.contains("--disable-userns") && help.contains("--size") })
+}
+
+/// What the process does before it becomes bubblewrap or the init: it goes into its control group, and it dies with the
+/// server from its first moment, not only from when it has said so itself.
+#[expect(unsafe_code, reason = "std knows no hook between fork and exec that is safe")]
+fn enter(outer: &mut tokio::process::Command, group: Option<&Group>) {
+    let doors = group.map(Group::doors).unwrap_or_default();
+    let server = std::process::id();
+    let before = move || {
+        for door in &doors {
+            // SAFETY: writes one byte of a constant to a descriptor that the group keeps open.
+            if unsafe { libc::write(*door, b"0".as_ptr().cast(), 1) } != 1 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        // SAFETY: plain settings and queries of this process.
+        let (set, parent) =
+            unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0), libc::getppid()) };
+        // The server may have died just before.
+        let alive = set == 0 && parent.cast_unsigned() == server;
+        if alive { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    };
+    // SAFETY: between fork and exec it only makes system calls; nothing in it allocates.
+    unsafe { outer.pre_exec(before) };
 }
 
 #[expect(unsafe_code, reason = "std does not tell the user")]

@@ -8,6 +8,7 @@ use tokio::process::{Child, ChildStdin};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::cgroup::Group;
 use super::output::Output;
 use super::spec::{COMPLAINT, NOT_STARTED};
 use super::{Command, Error, Finished, KilledBecause, Level, Stream, tree};
@@ -23,6 +24,8 @@ const DISK_WATCH: Duration = Duration::from_millis(200);
 pub(super) struct Running {
     pub(super) child: Child,
     pub(super) level: Level,
+    /// What limits the tree as a whole; removed when this is dropped.
+    pub(super) group: Option<Group>,
 }
 
 impl Running {
@@ -35,6 +38,7 @@ impl Running {
         see: &(dyn Fn(Stream, &[u8]) + Sync),
     ) -> Result<Finished, Error> {
         let started = Instant::now();
+        let group = self.group.take();
         let limits = &command.limits;
         let (stdout, stderr) =
             (Output::new(limits.output, limits.overflow), Output::new(limits.output, limits.overflow));
@@ -60,7 +64,10 @@ impl Running {
         };
         let escaped = !silent && tokio::time::timeout(LAST_WORDS, talk).await.is_err();
         let ((stdout, cut_out), (stderr, cut_err)) = (stdout.take(), stderr.take());
-        let killed_because = killed_because.or_else(|| killed_by_limit(status));
+        let out_of_memory = || status != 0 && group.as_ref().is_some_and(Group::ran_out_of_memory);
+        let killed_because = killed_because
+            .or_else(|| killed_by_limit(status))
+            .or_else(|| out_of_memory().then_some(KilledBecause::Memory));
         let wall = started.elapsed();
         let truncated = cut_out || cut_err;
         judge(Finished { status, stdout, stderr, truncated, wall, killed_because, escaped })

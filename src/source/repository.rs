@@ -221,7 +221,9 @@ impl Git<'_> {
         match finished.killed_because {
             Some(KilledBecause::Stopped) => Err(Error::Cancelled),
             Some(KilledBecause::Wall | KilledBecause::Cpu) => Err(too_slow(self.limits)),
-            Some(KilledBecause::FileSize | KilledBecause::Disk) => Err(too_large_clone(self.limits)),
+            Some(KilledBecause::FileSize | KilledBecause::Disk | KilledBecause::Memory) => {
+                Err(too_large_clone(self.limits))
+            }
             Some(KilledBecause::Output) => Ok(finished),
             None if !finished.succeeded() && self.met_file_size() => Err(too_large_clone(self.limits)),
             None => Ok(finished),

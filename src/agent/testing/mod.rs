@@ -361,6 +361,7 @@ fn words_for(reason: KilledBecause) -> &'static str {
     match reason {
         KilledBecause::Wall => "it ran too long",
         KilledBecause::Cpu => "it computed too long",
+        KilledBecause::Memory => "it used too much memory",
         KilledBecause::FileSize => "it wrote too large a file",
         KilledBecause::Disk => "it filled its disk",
         KilledBecause::Output => "it wrote too much",

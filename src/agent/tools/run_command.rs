@@ -68,6 +68,9 @@ fn verdict(finished: &Finished, seconds: u64) -> String {
         Some(KilledBecause::Cpu) => {
             format!("It was killed after {took:.0} s: it used too much processor time.")
         }
+        Some(KilledBecause::Memory) => {
+            "It was killed: its processes together used too much memory.".to_owned()
+        }
         Some(KilledBecause::FileSize) => "It was killed: it wrote too large a file.".to_owned(),
         Some(KilledBecause::Disk) => "It was killed: the workspace grew too large.".to_owned(),
         Some(KilledBecause::Output) => "It was killed: it wrote too much.".to_owned(),

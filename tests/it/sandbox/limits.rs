@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use codeyard::sandbox::{Finished, KilledBecause, Level, Limits, Overflow};
+use codeyard::sandbox::{Command, Finished, KilledBecause, Level, Limits, Overflow, Sandbox};
 
-use super::{at, levels, run, script, text};
+use super::{at, levels, run, script, settings, text};
 
 async fn limited(level: Level, text: &str, limits: &Limits) -> Finished {
     let sandbox = at(level);
@@ -94,4 +94,29 @@ async fn when_the_machine_runs_out_of_memory_a_command_goes_first() {
         let finished = limited(level, "cat /proc/self/oom_score_adj", &Limits::default()).await;
         assert_eq!(text(&finished.stdout), "1000\n", "{level:?}: {finished:?}");
     }
+}
+
+#[tokio::test]
+async fn memory_of_all_processes_together_is_limited_where_there_are_control_groups() {
+    let sandbox = Sandbox::detect(&settings()).await.unwrap();
+    if !sandbox.report().notes.iter().any(|note| note.contains("control groups")) {
+        eprintln!("no control groups can be made here");
+        return;
+    }
+    let workspace = sandbox.workspace().unwrap();
+    // Each of the four has less than it may, all of them have more.
+    let script = "import os, sys, time
+children = []
+for _ in range(4):
+    child = os.fork()
+    if child == 0:
+        held = b'x' * (150 << 20)
+        time.sleep(2)
+        os._exit(0)
+    children.append(child)
+sys.exit(any([os.waitpid(child, 0)[1] for child in children]))";
+    let limits = Limits { memory: Some(400 << 20), ..Limits::default() };
+    let command = Command::new("python3", workspace.path()).args(["-c", script]).limits(limits);
+    let finished = run(&sandbox, &command).await.unwrap();
+    assert_eq!(finished.killed_because, Some(KilledBecause::Memory), "{finished:?}");
 }
