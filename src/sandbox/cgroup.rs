@@ -14,6 +14,9 @@ use super::Limits;
 const OWN_PROCESSES: u64 = 8;
 const PREFIX: &str = "codeyard-";
 
+/// Groups that this process has made: several sandboxes may make theirs in the same place.
+static MADE: AtomicU64 = AtomicU64::new(0);
+
 /// Where groups can be made. Cheap to clone; clones are the same.
 #[derive(Clone, Debug)]
 pub(super) struct Groups {
@@ -25,7 +28,6 @@ struct Place {
     version: u8,
     /// One folder for all controllers, or one for memory and one for processes.
     folders: Vec<PathBuf>,
-    made: AtomicU64,
     /// Groups that could not be removed yet: the last of their processes was still on its way out.
     left: Mutex<Vec<PathBuf>>,
 }
@@ -64,7 +66,7 @@ impl Groups {
             candidates.push((1, vec![folder("memory", memory), folder("pids", pids)]));
         }
         candidates.into_iter().find_map(|(version, folders)| {
-            let place = Place { version, folders, made: AtomicU64::new(0), left: Mutex::default() };
+            let place = Place { version, folders, left: Mutex::default() };
             let groups = Self { place: Arc::new(place) };
             groups.place.sweep();
             groups.make(&Limits::default()).ok().map(|_| groups)
@@ -80,7 +82,7 @@ impl Groups {
     pub(super) fn make(&self, limits: &Limits) -> io::Result<Group> {
         let place = &self.place;
         place.clear(Vec::new());
-        let number = place.made.fetch_add(1, Ordering::Relaxed);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{number}", std::process::id());
         let mut group = Group { place: Arc::clone(place), folders: Vec::new(), doors: Vec::new() };
         for parent in &place.folders {

@@ -198,7 +198,9 @@ impl Attack {
     fn judge(&mut self, operation: &Operation, answer: &Answer) {
         self.tried += 1;
         let (asked, text) = (answer.asked(), answer.text());
-        assert!(answer.status < 500, "{}: {asked}: {} {text}", operation.path, answer.status);
+        // A server without mail says so to whoever asks for one.
+        let ours = answer.status >= 500 && !text.contains("\"NO_MAIL_CONFIGURED\"");
+        assert!(!ours, "{}: {asked}: {} {text}", operation.path, answer.status);
         assert!(answer.headers.get("x-injected").is_none(), "{asked}: a header was injected");
         assert!(!answer.header("x-request-id").contains('<'), "{asked}: {:?}", answer.headers);
         if answer.status < 400 {
