@@ -13,8 +13,6 @@ use crate::analysis::{self, Report};
 use crate::model::{Finding, Severity};
 use crate::source::{self, Source};
 
-/// How long a run of the tests may take.
-const TEST_TIME: Duration = Duration::from_secs(300);
 /// Cases whose messages a model is shown, and how much of each.
 const CASES_SHOWN: usize = 10;
 const MESSAGE_SHOWN: usize = 2 << 10;
@@ -31,7 +29,7 @@ pub(super) async fn test(bench: &Bench<'_>, command: Option<&str>) -> Result<Tes
     let Some(framework) = framework else {
         return Ok(Tested::not_run("", "no tests were recognised"));
     };
-    let wall = TEST_TIME.min(bench.time_left.max(Duration::from_secs(1)));
+    let wall = bench.task.test_time.min(bench.time_left.max(Duration::from_secs(1)));
     let see = |stream, bytes: &[u8]| bench.voice.see(stream, bytes);
     let workspace = bench.workspace.lock().await;
     let run = testing::run(&workspace, &framework, wall, bench.sandbox, bench.stop, &see);

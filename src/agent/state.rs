@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::CommitId;
 use super::stuck::{Pattern, Turns};
@@ -79,7 +80,7 @@ pub enum Phase {
 }
 
 /// A question to a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Approval {
     /// Names it: `plan-1`, or the model's call.
     pub id: String,
@@ -91,7 +92,7 @@ pub struct Approval {
 }
 
 /// What a person said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Decision {
     /// Which question it answers.
     pub approval_id: String,
@@ -103,7 +104,7 @@ pub struct Decision {
 }
 
 /// What a build has used up. Money is micro-dollars.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Cost {
     /// Micro-dollars, where the price is known.
@@ -125,7 +126,7 @@ pub struct Cost {
 }
 
 /// Why a build ends.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum Ended {
     /// The model is done and the tests pass.
@@ -194,6 +195,20 @@ impl State {
         self.messages[asked].tool_calls().filter(open).cloned().collect()
     }
 
+    /// What is still true where the files are lost, because another machine ran the build before: the plan and what
+    /// people said, but nothing that was built.
+    #[must_use]
+    pub fn without_files(self) -> Self {
+        Self {
+            phase: self.phase.min(Phase::Generate),
+            requirements: self.requirements,
+            plan: self.plan,
+            approvals: self.approvals,
+            cost: self.cost,
+            ..Self::default()
+        }
+    }
+
     /// The question that is open, if one is.
     pub fn open_approval(&self) -> Option<&Approval> {
         self.approvals.last().filter(|approval| approval.answer.is_none())
@@ -213,21 +228,29 @@ impl State {
 }
 
 impl Ended {
+    /// In a sentence.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::TestsPassed => "the tests pass".to_owned(),
+            Self::NoTests => "there are no tests that could be run".to_owned(),
+            Self::Limit { limit } => limit.describe().to_owned(),
+            Self::Stuck { pattern } => format!("the model makes no progress: {}", pattern.describe()),
+            Self::Refused { message } => format!("the model refused to go on: {message}"),
+        }
+    }
+
     /// What a build that has made nothing fails with.
     pub(super) fn failure(&self) -> Failure {
         match self {
             Self::TestsPassed | Self::NoTests => {
                 Failure::fatal("NOTHING_BUILT", "the build has made no files")
             }
-            Self::Limit { limit } => {
-                let why = format!("{} before anything was built", limit.describe());
-                Failure::fatal("LIMIT_MET", why)
+            Self::Limit { .. } => {
+                Failure::fatal("LIMIT_MET", format!("{} before anything was built", self.describe()))
             }
-            Self::Stuck { pattern } => {
-                let why = format!("the model makes no progress: {}", pattern.describe());
-                Failure::fatal("MODEL_STUCK", why)
-            }
-            Self::Refused { message } => Failure::fatal("MODEL_REFUSED", message.clone()),
+            Self::Stuck { .. } => Failure::fatal("MODEL_STUCK", self.describe()),
+            Self::Refused { .. } => Failure::fatal("MODEL_REFUSED", self.describe()),
         }
     }
 }

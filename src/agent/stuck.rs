@@ -27,7 +27,7 @@ pub(super) struct Turn {
 pub(super) struct Turns(VecDeque<Turn>);
 
 /// In which way the model is stuck.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Pattern {
     /// It does the same again and again, and the same comes of it.

@@ -1,6 +1,9 @@
 //! What is asked of a build, and what it may use.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::llm::Choice;
 
@@ -17,6 +20,8 @@ pub struct Task {
     pub language: Option<String>,
     /// What runs the tests, if that was asked for.
     pub test_command: Option<String>,
+    /// How long a run of the tests may take.
+    pub test_time: Duration,
     /// Whether a person must approve the plan; then the model may ask for more, too.
     pub require_approval: bool,
     /// The hosts that pages may be fetched from; none: no page may. `*` stands for all that are public.
@@ -56,7 +61,7 @@ pub struct Limits {
 }
 
 /// What ended a build before it was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
     /// Too many tokens.

@@ -3,7 +3,8 @@
 //! Every line has `type` and `at` (RFC 3339). The types: `build` (first: what was asked, which prompts), `phase`,
 //! `message` (what the model is told, as `llm::Message`), `answer` (what it said, with `finish`, `usage`, `cost_micros`,
 //! `provider`, `model`), `tool` (what a call did: `call_id`, `name`, `error`, `millis`, `step`), `condensed` (how many
-//! messages were summed up), `tests`, `trouble` (a call of the model that failed) and `end` (why it ended).
+//! messages were summed up), `tests`, `trouble` (a call of the model that failed) and `ended` (why the workflow did).
+//! Whoever packages the build may add lines of its own.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};

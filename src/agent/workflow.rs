@@ -273,7 +273,7 @@ impl Workflow<'_> {
             self.site.context.progress(0, "Running the tests").await;
             self.run_tests(LAST_TEST).await?;
         }
-        self.write("end", json!({ "ended": ended, "cost": self.cost() }))?;
+        self.write("ended", json!({ "ended": ended, "cost": self.cost() }))?;
         self.state.ended = Some(ended);
         self.tell_cost(true).await;
         self.enter(Phase::Finalize)?;

@@ -2,12 +2,13 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Effect, Error, Reply, Tool};
 use crate::agent::bench::Bench;
 
 /// Which files there will be and in which order to work.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct Plan {
     /// The approach, in a few sentences.
     pub summary: String,
@@ -23,7 +24,7 @@ pub struct Plan {
 }
 
 /// A file that the plan names.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct PlannedFile {
     /// Its path in the workspace.
     pub path: String,

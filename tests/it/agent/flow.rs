@@ -88,7 +88,7 @@ async fn a_transcript_tells_everything_in_order() {
     let sorts: Vec<&str> = lines.iter().map(|line| line["type"].as_str().unwrap()).collect();
     assert_eq!((sorts[0], *sorts.last().unwrap()), ("build", "phase"));
     let count = |sort| sorts.iter().filter(|other| **other == sort).count();
-    assert_eq!((count("answer"), count("tool"), count("tests"), count("end")), (8, 9, 2, 1));
+    assert_eq!((count("answer"), count("tool"), count("tests"), count("ended")), (8, 9, 2, 1));
     assert!(lines.iter().all(|line| line["at"].is_string()));
     let phases: Vec<&str> = lines.iter().filter_map(|line| line["phase"].as_str()).collect();
     assert_eq!(phases, ["plan", "generate", "test", "mend", "test", "finalize"]);

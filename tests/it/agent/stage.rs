@@ -147,6 +147,7 @@ fn task(payload: &Value, env: &Env) -> Task {
         goal: "a command line tool that counts words in files".to_owned(),
         language: Some("python".to_owned()),
         test_command: parameters["test_command"].as_str().map(str::to_owned),
+        test_time: std::time::Duration::from_secs(300),
         require_approval: parameters["require_approval"] == true,
         page_hosts: Vec::new(),
         models: Models { default: Choice { first, fallback: Vec::new() }, ..Models::default() },

@@ -5,6 +5,7 @@ mod addresses;
 mod archives;
 mod directories;
 mod git_server;
+mod pages;
 mod paths;
 mod repositories;
 mod texts;
