@@ -11,6 +11,7 @@
     reason = "a benchmark that cannot go on says so and ends"
 )]
 
+mod agent;
 mod client;
 mod doors;
 mod engine;
@@ -80,7 +81,7 @@ fn main() {
 
 type Measure = for<'a> fn(&'a Place) -> std::pin::Pin<Box<dyn Future<Output = String> + 'a>>;
 
-const ROWS: [(&str, Measure); 9] = [
+const ROWS: [(&str, Measure); 10] = [
     ("burn", |place| Box::pin(engine::burn(place))),
     ("pickup", |place| Box::pin(engine::pickup(place))),
     ("post-build", |place| Box::pin(doors::post_build(place))),
@@ -90,6 +91,7 @@ const ROWS: [(&str, Measure); 9] = [
     ("event-latency", |place| Box::pin(sockets::latency(place))),
     ("start-and-memory", |place| Box::pin(doors::start_and_memory(place))),
     ("rescue", |place| Box::pin(engine::rescue(place))),
+    ("workflow", |place| Box::pin(agent::workflow(place))),
 ];
 
 fn place(name: &'static str, dir: &std::path::Path, cluster: Option<&Cluster>, row: &str) -> Place {

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
 use super::extract::{Json, Path};
@@ -57,7 +57,7 @@ pub(super) struct Answered {
 }
 
 impl ApprovalView {
-    pub(super) fn of(asked: &Approval) -> Self {
+    fn of(asked: &Approval) -> Self {
         let state = match asked.answer.as_ref().map(|answer| answer.approved) {
             None => "pending",
             Some(true) => "approved",
@@ -113,8 +113,9 @@ async fn answer(
         return Err(Error::invalid("comment", "must have at most 10000 characters"));
     }
     let found = submit::of_kind(app.jobs.find(id, caller).await?, KIND)?;
-    let asked = if found.job.status == Status::Waiting { approvals(app, id).await? } else { Vec::new() };
-    let open = asked.into_iter().next_back().filter(|asked| asked.answer.is_none());
+    let waits = found.job.status == Status::Waiting;
+    let written = if waits { Written::on_the_way(app, id).await? } else { Written::default() };
+    let open = written.approvals.into_iter().next_back().filter(|asked| asked.answer.is_none());
     let open = open.filter(|open| approval_id.as_ref().is_none_or(|id| *id == open.id));
     let Some(mut open) = open else {
         let status = found.job.status.as_str();
@@ -130,14 +131,30 @@ async fn answer(
     Ok(Json(Answered { task_id: id, status: job.status, approval: ApprovalView::of(&open) }))
 }
 
-/// What a build that is not over has asked so far, as it last wrote down.
-pub(super) async fn approvals(app: &App, id: JobId) -> Result<Vec<Approval>> {
-    #[derive(Default, Deserialize)]
-    struct Saved {
-        #[serde(default)]
-        approvals: Vec<Approval>,
+/// What the workflow of a build has written down, in its result or on the way there.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Written {
+    #[serde(default)]
+    approvals: Vec<Approval>,
+    /// What was spent.
+    #[serde(default)]
+    pub(super) cost: Option<Box<RawValue>>,
+}
+
+impl Written {
+    /// Of a build that has no result: as it last wrote down.
+    pub(super) async fn on_the_way(app: &App, id: JobId) -> Result<Self> {
+        let saved = app.store.checkpoint(id).await?;
+        Ok(saved.as_deref().map(Self::in_result).unwrap_or_default())
     }
-    let saved = app.store.checkpoint(id).await?;
-    let saved = saved.and_then(|saved| serde_json::from_str::<Saved>(&saved).ok());
-    Ok(saved.unwrap_or_default().approvals)
+
+    /// Of a build that has one.
+    pub(super) fn in_result(result: &str) -> Self {
+        serde_json::from_str(result).unwrap_or_default()
+    }
+
+    /// The last question.
+    pub(super) fn approval(&self) -> Option<ApprovalView> {
+        self.approvals.last().map(ApprovalView::of)
+    }
 }

@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
+use super::approvals::{ApprovalView, Written};
 use super::extract::{Json, Path, Query};
 use super::identity::RequestId;
 use super::life::Life;
 use super::listing::ListQuery;
 use super::submit::{self, Accepted};
+use crate::agent::Cost;
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
 use crate::jobs::NewRequest;
@@ -69,9 +71,12 @@ pub(super) struct BuildView {
     /// The files it left behind, as the results name them.
     #[schema(value_type = Vec<BuildArtifact>)]
     pub artifacts: Box<RawValue>,
-    /// What it cost, as the results name it.
-    #[schema(value_type = Option<Object>)]
+    /// What the model has cost so far.
+    #[schema(value_type = Option<Cost>)]
     pub cost: Option<Box<RawValue>>,
+    /// What a person was asked last, if anything was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalView>,
 }
 
 /// A page of builds, newest first.
@@ -128,8 +133,13 @@ pub(super) async fn get_build(
     caller: Caller,
     Path(id): Path<JobId>,
 ) -> Result<Json<BuildView>> {
-    let found = app.jobs.find(id, &caller).await?;
-    Ok(Json(view_of(submit::of_kind(found, KIND)?)))
+    let found = submit::of_kind(app.jobs.find(id, &caller).await?, KIND)?;
+    let written = match &found.result {
+        Some(result) => Written::in_result(result),
+        None => Written::on_the_way(&app, id).await?,
+    };
+    let approval = written.approval();
+    Ok(Json(BuildView { approval, cost: written.cost, ..view_of(found) }))
 }
 
 /// Builds, newest first.
@@ -200,8 +210,6 @@ fn view_of(found: JobWithBodies) -> BuildView {
     struct Left {
         #[serde(default)]
         artifacts: Option<Box<RawValue>>,
-        #[serde(default)]
-        cost: Option<Box<RawValue>>,
     }
     let read = found.payload.as_deref().and_then(|payload| serde_json::from_str::<Asked>(payload).ok());
     let asked = read.unwrap_or_default();
@@ -217,7 +225,8 @@ fn view_of(found: JobWithBodies) -> BuildView {
         parameters: asked.parameters,
         results: found.result.and_then(|result| RawValue::from_string(result).ok()),
         artifacts: left.artifacts.unwrap_or_else(no_artifacts),
-        cost: left.cost,
+        cost: None,
+        approval: None,
     }
 }
 

@@ -206,6 +206,12 @@ impl Llm {
         }
     }
 
+    /// Whether there is a provider of this name, whether it can be asked or not.
+    pub fn knows(&self, provider: &str) -> bool {
+        let added = self.added.read().unwrap_or_else(PoisonError::into_inner);
+        self.config.providers.contains_key(provider) || added.contains_key(provider)
+    }
+
     /// The providers' names in the order in which they are tried: the table's, the settings', and Ollama last.
     fn names(&self) -> Vec<String> {
         let added = self.added.read().unwrap_or_else(PoisonError::into_inner);

@@ -53,9 +53,13 @@ pub(super) struct BuildCommand {
     /// What the project is called [default: made from the goal].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Who makes it: scaffold needs no model [default: scaffold].
+    /// Who makes it: a provider of models, or scaffold, which needs none [default: the first model that can be asked, or
+    /// else scaffold].
     #[arg(long, value_name = "PROVIDER")]
     provider: Option<String>,
+    /// The model, as its provider calls it [default: the provider's first].
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
     /// What runs the tests, for a shell [default: seen from the files].
     #[arg(long, value_name = "COMMAND")]
     test_command: Option<String>,
@@ -100,6 +104,7 @@ impl BuildCommand {
         });
         let parameters = Parameters {
             provider: self.provider.clone(),
+            model: self.model.clone(),
             language: self.lang.clone(),
             template: template.transpose()?,
             test_command: self.test_command.clone(),

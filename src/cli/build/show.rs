@@ -33,11 +33,21 @@ fn show(meter: &Meter, event: &Event) {
     let percent = u64::try_from(event.progress).unwrap_or_default();
     match event.name.as_str() {
         "file_changed" => meter.line(&format!("  {message} (+{} -{})", data["added"], data["removed"])),
-        "test_result" | "retrying" | "plan" | "log" => meter.line(&format!("  {message}")),
+        "tool_call" => meter.line(&format!("  · {message} {}", about(&data))),
+        "test_result" | "retrying" | "plan" | "log" | "awaiting_approval" => {
+            meter.line(&format!("  {message}"))
+        }
         "progress" => meter.show(percent, message),
         "completed" => meter.show(100, "Done"),
         _ => {}
     }
+}
+
+/// What a call of the model's is about, in a few words.
+fn about(call: &Value) -> String {
+    let arguments = &call["arguments"];
+    let about = ["path", "command", "pattern", "url"].iter().find_map(|name| arguments[name].as_str());
+    about.unwrap_or_default().lines().next().unwrap_or_default().chars().take(80).collect()
 }
 
 /// What came of it, and where it is.

@@ -1,9 +1,10 @@
 //! Builds: from a goal to a tested, packaged project.
 //!
-//! Whoever makes the project ([`scaffolded`], from the catalogue) leaves a workspace whose every step is kept, and what
-//! its tests said; from there on all builds are alike: analysis, packages, result.
+//! Whoever makes the project ([`scaffolded`], from the catalogue, or [`modelled`], with a model) leaves a workspace whose
+//! every step is kept, and what its tests said; from there on all builds are alike: analysis, packages, result.
 
 mod archive;
+mod modelled;
 mod package;
 mod parameters;
 mod scaffolded;
@@ -18,15 +19,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use super::{Context, Env, Failure, Kind, Outcome, Policy};
+use super::{Context, Env, Failure, Kind, Outcome, Policy, Wait};
 use crate::agent::testing::Tested;
-use crate::agent::{Workspace, workspace};
+use crate::agent::{State, Workspace, workspace};
 use crate::error::FieldError;
+use crate::llm::Target;
 use crate::model::JobId;
 use crate::sandbox::Sandbox;
 use crate::source::{self, Source, Tree};
 pub use package::{BuildArtifact, BuildResult, TestsResult};
-pub use parameters::{Limits, Parameters, SCAFFOLD, Start};
+pub use parameters::{Limits, Parameters, PhaseModels, SCAFFOLD, Start};
 
 /// Builds a project.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,6 +65,8 @@ struct Made {
     summary: String,
     /// The lines of `trajectory.jsonl`.
     transcript: Vec<Value>,
+    /// Where the workflow with the model stood in the end, if there was one.
+    workflow: Option<State>,
 }
 
 /// A workspace that blocking work takes turns with.
@@ -73,7 +77,7 @@ impl Kind for Build {
         Policy { kind: "build", queue: "builds", max_attempts: 3, prepares: true, soft_timeout: None };
 
     fn check(&self, env: &Env) -> Vec<FieldError> {
-        self.parameters.check(&super::analysis::limits_of(env))
+        self.parameters.check(&super::analysis::limits_of(env), &env.llm)
     }
 
     async fn run(self, env: Arc<Env>, context: Context) -> Result<Outcome, Failure> {
@@ -82,20 +86,54 @@ impl Kind for Build {
         let sandbox = sandbox.map_err(|error| Failure::transient("NO_SANDBOX", error.to_string()))?;
         let home = home_of(&env.config.data_dir, context.job());
         let site = Site { build: &self, env: &env, context: &context, sandbox, home };
-        // The one place where it is decided who makes the project.
-        let made = match self.parameters.provider() {
-            SCAFFOLD => scaffolded::make(&site).await?,
-            other => {
-                let message = format!("this server has no provider `{other}`");
-                return Err(Failure::fatal("NO_MODEL_CONFIGURED", message));
-            }
+        let made = match site.maker().await? {
+            Maker::Scaffold => scaffolded::make(&site).await?,
+            Maker::Model(first) => match modelled::make(&site, first).await? {
+                Some(made) => made,
+                None => return Ok(Outcome::Wait(Wait::Signal)),
+            },
         };
         let result = package::package(&site, made).await?;
         Outcome::done(&result)
     }
 }
 
+/// Who makes the project.
+enum Maker {
+    /// The catalogue.
+    Scaffold,
+    /// A model.
+    Model(Target),
+}
+
 impl Site<'_> {
+    /// The one place where it is decided who makes the project: whoever was named, or else the first model that can be
+    /// asked, or else the catalogue. A job that goes on stays with whoever has begun it.
+    async fn maker(&self) -> Result<Maker, Failure> {
+        let away = || Failure::transient("DATABASE_UNAVAILABLE", "the database did not answer");
+        let parameters = &self.build.parameters;
+        let model = parameters.model.clone();
+        if let Some(provider) = parameters.provider.clone() {
+            let target = Target { provider: Some(provider), model };
+            return Ok(if parameters.is_scaffold() { Maker::Scaffold } else { Maker::Model(target) });
+        }
+        let saved = self.context.saved().await.map_err(|_| away())?;
+        let begun = saved.and_then(|saved| serde_json::from_str::<Value>(&saved).ok());
+        let has_phases = begun.as_ref().map(|saved| saved.get("phase").is_some());
+        let found = match has_phases {
+            Some(false) => None,
+            _ => self.env.llm.default_target(self.context.owner()).await.map_err(|_| away())?,
+        };
+        match found {
+            Some(first) => Ok(Maker::Model(Target { model: model.or(first.model), ..first })),
+            None if has_phases == Some(true) || parameters.needs_model() => Err(Failure::fatal(
+                "NO_MODEL_CONFIGURED",
+                "this build needs a model, and this server has none that can be asked (see [llm.providers])",
+            )),
+            None => Ok(Maker::Scaffold),
+        }
+    }
+
     /// The files to start from, if any were named.
     async fn start(&self) -> Result<Option<Tree>, Failure> {
         let Some(start) = &self.build.parameters.source else { return Ok(None) };

@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 
 use super::voice::tell_artifact;
 use super::{Made, Site, archive, unkept, with};
-use crate::agent::Voice;
 use crate::agent::testing::{self, Summary, Tested, Verdict};
 use crate::agent::workspace::{Kept, Step};
+use crate::agent::{Approval, Cost, Ended, Plan, Requirements, Voice};
 use crate::analysis::{self, Report};
 use crate::artifacts::Artifact;
 use crate::jobs::Failure;
@@ -49,6 +49,21 @@ pub struct BuildResult {
     pub steps: usize,
     /// The last commit.
     pub commit: Option<String>,
+    /// What the model cost, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cost: Option<Cost>,
+    /// Why the workflow with the model ended, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ended: Option<Ended>,
+    /// What the model worked out to be asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub requirements: Option<Requirements>,
+    /// The model's plan.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub plan: Option<Plan>,
+    /// What people were asked, and what they said.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub approvals: Vec<Approval>,
     /// The files that can be downloaded, but for `result.json` itself.
     pub artifacts: Vec<BuildArtifact>,
 }
@@ -146,6 +161,7 @@ async fn analyse(site: &Site<'_>, files: &[Kept]) -> Result<Report, Failure> {
 
 fn result_of(site: &Site<'_>, made: &Made, contents: &Contents, report: &Report) -> BuildResult {
     let Tested { verdict, reason, command, summary, seconds, .. } = made.tested.clone();
+    let workflow = made.workflow.as_ref();
     BuildResult {
         project_name: site.build.project_name.clone(),
         goal: site.build.goal.clone(),
@@ -159,6 +175,11 @@ fn result_of(site: &Site<'_>, made: &Made, contents: &Contents, report: &Report)
         files: contents.files.len(),
         steps: contents.steps.len(),
         commit: contents.steps.last().map(|step| step.commit.to_string()),
+        cost: workflow.map(|state| state.cost.clone()),
+        ended: workflow.and_then(|state| state.ended.clone()),
+        requirements: workflow.and_then(|state| state.requirements.clone()),
+        plan: workflow.and_then(|state| state.plan.clone()),
+        approvals: workflow.map(|state| state.approvals.clone()).unwrap_or_default(),
         artifacts: Vec::new(),
     }
 }

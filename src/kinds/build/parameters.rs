@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::FieldError;
+use crate::llm::{Llm, Target};
 use crate::model::JobId;
 use crate::scaffold::{Language, Template};
 use crate::source::{self, Source, SourceFileText};
@@ -15,15 +16,34 @@ pub const SCAFFOLD: &str = "scaffold";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parameters {
-    /// Who makes it: `scaffold`, the catalogue that needs no model.
+    /// Who makes it: a provider of models, or `scaffold`, the catalogue that needs no model. Otherwise the first model
+    /// that can be asked, or the catalogue where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "scaffold")]
     pub provider: Option<String>,
-    /// The programming language: `python`, `rust`, `go` or `typescript`. Otherwise the goal's words decide.
+    /// The model, as its provider calls it. Otherwise the provider's first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Other models for single phases.
+    #[serde(skip_serializing_if = "PhaseModels::is_default")]
+    pub models: PhaseModels,
+    /// Whom to ask, in this order, while the first cannot answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 8)]
+    pub fallback: Vec<Target>,
+    /// Whether a person must approve the plan; then the model may ask for more, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub require_approval: bool,
+    /// Hosts whose pages the model may read; `*` is every public one. Otherwise none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["docs.python.org"]), max_items = 50)]
+    pub page_hosts: Vec<String>,
+    /// The programming language. The catalogue has `python`, `rust`, `go` and `typescript`; for others name a provider of
+    /// models. Otherwise the goal's words decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "python")]
     pub language: Option<String>,
-    /// What it is. Otherwise the goal's words decide.
+    /// What it is. Otherwise the goal's words decide; a model then begins with nothing, and else with this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<Template>,
     /// What runs the tests, as a command line for a shell, if that cannot be seen from the files.
@@ -58,6 +78,27 @@ pub enum Start {
     Build(JobId),
 }
 
+/// Models for single phases, in place of the build's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PhaseModels {
+    /// For requirements and plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Target>,
+    /// For writing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generate: Option<Target>,
+    /// For mending.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mend: Option<Target>,
+}
+
+impl PhaseModels {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Where a build ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -66,6 +107,22 @@ pub struct Limits {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 1200)]
     pub test_seconds: Option<u64>,
+    /// Tokens that models read and write, all calls together; `agent.max_tokens` if nobody says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub tokens: Option<i64>,
+    /// Micro-dollars; `agent.max_cost_micros` if nobody says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub cost_micros: Option<i64>,
+    /// Seconds of work, without waiting for people; `agent.max_seconds` if nobody says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 86400)]
+    pub seconds: Option<u64>,
+    /// Calls of models; `agent.max_iterations` if nobody says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub iterations: Option<u32>,
 }
 
 impl Limits {
@@ -81,10 +138,20 @@ impl Limits {
 }
 
 impl Parameters {
-    /// Who makes the project.
+    /// Whether the catalogue was named.
     #[must_use]
-    pub fn provider(&self) -> &str {
-        self.provider.as_deref().unwrap_or(SCAFFOLD)
+    pub fn is_scaffold(&self) -> bool {
+        self.provider.as_deref() == Some(SCAFFOLD)
+    }
+
+    /// Whether something is asked for that only a model can do.
+    #[must_use]
+    pub fn needs_model(&self) -> bool {
+        self.model.is_some()
+            || self.require_approval
+            || !self.fallback.is_empty()
+            || !self.page_hosts.is_empty()
+            || !self.models.is_default()
     }
 
     /// The language of the catalogue that is asked for.
@@ -93,19 +160,43 @@ impl Parameters {
     }
 
     /// What cannot be meant, field by field.
-    pub(super) fn check(&self, limits: &source::Limits) -> Vec<FieldError> {
+    pub(super) fn check(&self, limits: &source::Limits, llm: &Llm) -> Vec<FieldError> {
         let mut wrong = Vec::new();
         let mut complain = |field: &str, message: String| {
             wrong.push(FieldError { field: format!("parameters.{field}"), message });
         };
-        if self.provider() != SCAFFOLD {
-            complain(
-                "provider",
-                "is not configured on this server; `scaffold` needs no configuration".to_owned(),
-            );
+        let phases = [&self.models.plan, &self.models.generate, &self.models.mend].into_iter().flatten();
+        let named = phases.chain(&self.fallback).filter_map(|target| target.provider.as_deref());
+        let first = self.provider.as_deref().filter(|name| *name != SCAFFOLD);
+        for (field, name) in
+            first.map(|name| ("provider", name)).into_iter().chain(named.map(|n| ("models", n)))
+        {
+            if !llm.knows(name) {
+                let known = "GET /api/v1/llm/providers lists those there are; `scaffold` needs no model";
+                complain(field, format!("`{}` is no provider of this server: {known}", name.escape_debug()));
+            }
         }
-        if let Some(language) = self.language.as_ref().filter(|_| self.scaffold_language().is_none()) {
-            let known = "the catalogue has python, rust, go and typescript";
+        if self.is_scaffold() && self.needs_model() {
+            complain("provider", "`scaffold` asks no model, and something here needs one".to_owned());
+        }
+        if self.fallback.len() > 8 || self.page_hosts.len() > 50 {
+            complain("fallback", "must have at most 8 entries, and page_hosts at most 50".to_owned());
+        }
+        let limits_asked = [
+            ("limits.tokens", self.limits.tokens),
+            ("limits.cost_micros", self.limits.cost_micros),
+            ("limits.seconds", self.limits.seconds.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX))),
+            ("limits.iterations", self.limits.iterations.map(i64::from)),
+        ];
+        for (field, value) in limits_asked {
+            if value.is_some_and(|value| value < 1 || (field == "limits.seconds" && value > 86_400)) {
+                complain(field, "must be at least 1, and seconds at most 86400".to_owned());
+            }
+        }
+        let is_catalogues = self.scaffold_language().is_some() || first.is_some();
+        if let Some(language) = self.language.as_ref().filter(|_| !is_catalogues) {
+            let known =
+                "the catalogue has python, rust, go and typescript; for others name a provider of models";
             complain("language", format!("`{}` is not to be had: {known}", language.escape_debug()));
         }
         let is_line = |line: &String| !line.trim().is_empty() && line.len() <= 1000 && !line.contains('\0');

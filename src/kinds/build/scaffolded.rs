@@ -54,6 +54,7 @@ pub(super) async fn make(site: &Site<'_>) -> Result<Made, Failure> {
         template: word(&project.template),
         summary: project.summary,
         transcript: work.state.transcript,
+        workflow: None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! A model that plays a script, and remembers what it was asked.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use codeyard::llm::{
     Call, Delta, Error, Finish, Message, Model, Part, Reply, Request, Role, ToolCall, Usage,
@@ -41,6 +42,10 @@ pub(super) struct Scripted {
     asked: Mutex<Vec<Request>>,
     /// Turns of each part that were played: a failure or a cut is no turn of the conversation, so it is counted here.
     played: Mutex<[usize; 3]>,
+    /// How long it takes to begin with an answer.
+    slowness: Duration,
+    /// How many wait for an answer, and how many did at the most.
+    waiting: Mutex<(usize, usize)>,
 }
 
 /// A call of one tool.
@@ -72,7 +77,18 @@ impl Script {
 
 impl Scripted {
     pub(super) fn new(script: Script) -> Arc<Self> {
-        Arc::new(Self { script, asked: Mutex::default(), played: Mutex::default() })
+        Self::slow(script, Duration::ZERO)
+    }
+
+    /// One that takes its time.
+    pub(super) fn slow(script: Script, slowness: Duration) -> Arc<Self> {
+        let (asked, played, waiting) = Default::default();
+        Arc::new(Self { script, asked, played, slowness, waiting })
+    }
+
+    /// How many waited for an answer at the most.
+    pub(super) fn most_at_once(&self) -> usize {
+        self.waiting.lock().unwrap().1
     }
 
     /// What it was asked so far.
@@ -135,6 +151,15 @@ impl Model for Scripted {
             list.len()
         };
         Box::pin(async move {
+            if !self.slowness.is_zero() {
+                {
+                    let mut waiting = self.waiting.lock().unwrap();
+                    waiting.0 += 1;
+                    waiting.1 = waiting.1.max(waiting.0);
+                }
+                tokio::time::sleep(self.slowness).await;
+                self.waiting.lock().unwrap().0 -= 1;
+            }
             let (parts, finish) = match turn {
                 Turn::Fails(error) => {
                     // What breaks off had begun; while nothing was heard, the models' own room asks again by itself.

@@ -228,6 +228,5 @@ async fn an_answer_that_broke_off_is_asked_for_again() {
     script.work.insert(1, Turn::Fails(Error::Cut { provider: "scripted".to_owned() }));
     let build = yard.build(script, json!({})).await;
     assert_eq!(yard.done(&build).await["state"]["ended"]["reason"], "tests_passed");
-    let log = yard.said(&build, "log").await;
-    assert!(log.iter().any(|line| line["message"].as_str().unwrap().contains("broke off")), "{log:?}");
+    assert_eq!(build.model.asked().len(), 9, "eight answers, and one that broke off");
 }

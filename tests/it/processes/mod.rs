@@ -9,6 +9,7 @@ mod gate;
 mod hostile;
 mod kills;
 mod leases;
+mod models;
 mod outages;
 mod reconnects;
 mod server;

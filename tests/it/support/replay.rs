@@ -21,6 +21,8 @@ struct State {
     answers: VecDeque<Scripted>,
     /// What is said when no answer is left.
     otherwise: Option<Scripted>,
+    /// What finds the answer by the question, where the order of questions is not known.
+    finds: Option<fn(&Value) -> Scripted>,
     asked: Vec<Asked>,
 }
 
@@ -138,6 +140,12 @@ impl Replay {
         self
     }
 
+    /// Answers by what is asked, from now on.
+    pub(crate) fn find(&self, answer: fn(&Value) -> Scripted) -> &Self {
+        self.state.lock().unwrap().finds = Some(answer);
+        self
+    }
+
     /// What it was asked so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.state.lock().unwrap().asked.clone()
@@ -147,8 +155,9 @@ impl Replay {
         let asked = read_request(&mut socket).await?;
         let answer = {
             let mut state = self.state.lock().unwrap();
+            let found = state.finds.map(|find| find(&asked.body));
             state.asked.push(asked);
-            let next = state.answers.pop_front().or_else(|| state.otherwise.clone());
+            let next = found.or_else(|| state.answers.pop_front()).or_else(|| state.otherwise.clone());
             next.unwrap_or_else(|| Scripted::json(500, &json!({"error": {"message": "no answer is left"}})))
         };
         let mut head = format!("HTTP/1.1 {} x\r\nconnection: close\r\n", answer.status);

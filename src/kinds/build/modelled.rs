@@ -1,0 +1,163 @@
+//! A project that a model makes: what it starts from, the agent's workflow, and what its tests said.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use super::{Made, Shared, Site, broken, with};
+use crate::agent::testing::Tested;
+use crate::agent::workspace;
+use crate::agent::{self, Ended, Limits, Models, Phase, Prompts, Run, State, TRANSCRIPT, Task, Workspace};
+use crate::jobs::Failure;
+use crate::llm::{Choice, Spender, Target};
+use crate::scaffold::{self, Order};
+
+/// Makes the project, or goes on where a former run of the job was. `None`: a person is asked.
+pub(super) async fn make(site: &Site<'_>, first: Target) -> Result<Option<Made>, Failure> {
+    let prompts = Prompts::of(&site.env.config.agent);
+    let prompts = prompts.map_err(|error| Failure::fatal("PROMPTS_UNUSABLE", error.to_string()))?;
+    let (mut state, workspace) = open(site).await?;
+    site.context.begin().await;
+    let context = site.context.clone();
+    let save = move |state: &State| -> BoxFuture<'static, bool> {
+        let (context, state) = (context.clone(), serde_json::value::to_raw_value(state));
+        Box::pin(async move {
+            let Ok(state) = state else { return false };
+            context.save(&state).await
+        })
+    };
+    if state.commit.is_none() && state.phase == Phase::Analyze {
+        begin(site, &workspace, &mut state).await?;
+        if !save(&state).await {
+            return Err(site.context.stopped());
+        }
+    }
+    let intake = super::super::analysis::limits_of(site.env);
+    let provider = first.provider.clone().unwrap_or_default();
+    let task = task(site, first);
+    let around = agent::Site {
+        context: site.context,
+        llm: &site.env.llm,
+        spender: Spender {
+            user: site.context.owner(),
+            project: Some(site.build.project_name.clone()),
+            job: Some(site.context.job()),
+        },
+        sandbox: site.sandbox,
+        workspace: Arc::clone(&workspace),
+        home: site.home.clone(),
+        prompts: &prompts,
+        intake: &intake,
+        save: &save,
+    };
+    match agent::run(&task, &around, state).await? {
+        Run::Waiting => Ok(None),
+        Run::Over(state) => Ok(Some(made(site, workspace, provider, *state))),
+    }
+}
+
+/// The state that was saved last, with its files; without them, what of it is still true.
+async fn open(site: &Site<'_>) -> Result<(State, Shared), Failure> {
+    let saved = site.context.saved().await;
+    let saved =
+        saved.map_err(|_| Failure::transient("DATABASE_UNAVAILABLE", "the database did not answer"))?;
+    let state: State = saved.and_then(|saved| serde_json::from_str(&saved).ok()).unwrap_or_default();
+    let shared = |workspace| Arc::new(Mutex::new(workspace));
+    match Workspace::open(&site.home, state.commit, site.sandbox) {
+        Ok(workspace) => Ok((state, shared(workspace))),
+        Err(workspace::Error::Lost(_)) => {
+            let workspace =
+                Workspace::open(&site.home, None, site.sandbox).map_err(|error| broken(&error))?;
+            Ok((state.without_files(), shared(workspace)))
+        }
+        Err(error) => Err(broken(&error)),
+    }
+}
+
+/// Puts in what the model starts from: the files that were named, or the project of the catalogue, if a template was.
+async fn begin(site: &Site<'_>, workspace: &Shared, state: &mut State) -> Result<(), Failure> {
+    let parameters = &site.build.parameters;
+    let mut steps = Vec::new();
+    if let Some(tree) = site.start().await? {
+        steps.push((
+            "Take the source in".to_owned(),
+            tree.files.into_iter().map(|f| (f.path, f.content)).collect(),
+        ));
+    } else if let Some(template) = parameters.template {
+        let language = parameters.scaffold_language();
+        let (project_name, goal) = (&site.build.project_name, &site.build.goal);
+        let project = scaffold::make(&Order { project_name, goal, language, template: Some(template) });
+        let bytes = |(path, text): (String, String)| (path, text.into_bytes());
+        steps.extend(
+            project.steps.into_iter().map(|step| (step.name, step.files.into_iter().map(bytes).collect())),
+        );
+    }
+    for (name, files) in steps {
+        let files: Vec<(String, Vec<u8>)> = files;
+        let kept = with(workspace, move |workspace| {
+            files.iter().try_for_each(|(path, content)| workspace.write(path, content))?;
+            workspace.commit(&name)
+        });
+        state.commit = kept.await?.map(|step| step.commit).or(state.commit);
+    }
+    Ok(())
+}
+
+fn task(site: &Site<'_>, first: Target) -> Task {
+    let parameters = &site.build.parameters;
+    let asked = &parameters.limits;
+    let usual = Limits::of(&site.env.config.agent);
+    let choice = |first: Target| Choice { first, fallback: parameters.fallback.clone() };
+    let of_phase = |target: &Option<Target>| target.clone().map(choice);
+    Task {
+        project: site.build.project_name.clone(),
+        goal: site.build.goal.clone(),
+        language: parameters.language.clone(),
+        test_command: parameters.test_command.clone(),
+        test_time: asked.test_wall(),
+        require_approval: parameters.require_approval,
+        page_hosts: parameters.page_hosts.clone(),
+        models: Models {
+            plan: of_phase(&parameters.models.plan),
+            generate: of_phase(&parameters.models.generate),
+            mend: of_phase(&parameters.models.mend),
+            default: choice(first),
+        },
+        limits: Limits {
+            tokens: asked.tokens.unwrap_or(usual.tokens),
+            cost_micros: asked.cost_micros.unwrap_or(usual.cost_micros),
+            seconds: asked.seconds.unwrap_or(usual.seconds),
+            iterations: asked.iterations.unwrap_or(usual.iterations),
+            ..usual
+        },
+    }
+}
+
+fn made(site: &Site<'_>, workspace: Shared, provider: String, state: State) -> Made {
+    let language = state.requirements.as_ref().and_then(|asked| asked.language.clone());
+    let mut summary = match (&state.summary, &state.plan) {
+        (summary, _) if !summary.trim().is_empty() => summary.clone(),
+        (_, Some(plan)) => plan.summary.clone(),
+        _ => String::new(),
+    };
+    if let Some(Ended::Limit { .. } | Ended::Stuck { .. } | Ended::Refused { .. }) = &state.ended {
+        let why = state.ended.as_ref().map(Ended::describe).unwrap_or_default();
+        summary = format!("Not finished: {why}. {summary}");
+    }
+    let lines = std::fs::read_to_string(site.home.join(TRANSCRIPT)).unwrap_or_default();
+    let transcript: Vec<Value> = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let tested = state.tests.clone();
+    Made {
+        workspace,
+        tested: tested
+            .unwrap_or_else(|| Tested::not_run("", "the build ended before its tests could be run")),
+        provider,
+        language: site.build.parameters.language.clone().or(language),
+        template: None,
+        summary,
+        transcript,
+        workflow: Some(state),
+    }
+}
