@@ -29,6 +29,7 @@ pub struct Config {
     pub limits: Limits,
     pub intake: Intake,
     pub sandbox: Sandbox,
+    pub analyzers: Analyzers,
     pub agent: Agent,
     pub llm: Llm,
     pub artifacts: Artifacts,
@@ -196,6 +197,15 @@ section!(
         allow_private_addresses: bool,
         proxy: String,
         providers: BTreeMap<String, LlmProvider>,
+    }
+);
+section!(
+    /// `[analyzers]`
+    Analyzers {
+        allowed: Vec<String>,
+        folders: Vec<String>,
+        timeout_seconds: u64,
+        sarif: BTreeMap<String, Vec<String>>,
     }
 );
 section!(

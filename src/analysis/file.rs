@@ -158,7 +158,7 @@ fn look<'r>(
 }
 
 /// Where a suppression may stand in a text without a grammar: on any line.
-fn marked_lines(text: &str) -> Vec<std::ops::Range<usize>> {
+pub(super) fn marked_lines(text: &str) -> Vec<std::ops::Range<usize>> {
     let marks = text.match_indices("codeyard: ignore");
     marks.map(|(at, _)| at..text[at..].find('\n').map_or(text.len(), |end| at + end)).collect()
 }
@@ -302,23 +302,51 @@ fn finding(found: Match<'_>, region: Region, symbol: String, fingerprints: Finge
         symbol,
         fingerprints,
         origin: if rule.builtin { Origin::Builtin } else { Origin::Custom },
+        also: Vec::new(),
         flow: Vec::new(),
     }
 }
 
 /// Bytes of a text to lines and columns.
-struct Places<'t> {
+pub(super) struct Places<'t> {
     text: &'t str,
     starts: Vec<usize>,
 }
 
 impl<'t> Places<'t> {
-    fn new(text: &'t str) -> Self {
+    pub(super) fn new(text: &'t str) -> Self {
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { text, starts }
     }
 
-    fn region(&self, path: &str, range: &std::ops::Range<usize>) -> Region {
+    /// The bytes from one line and column to another, which may be anything: a place that is not there becomes the
+    /// nearest that is, the column 0 the first that is not blank, and an end before the start the end of the line.
+    pub(super) fn range(&self, from: (usize, usize), to: (usize, usize)) -> std::ops::Range<usize> {
+        let line_end = |line: usize| {
+            let end = self.starts.get(line).map_or(self.text.len(), |next| next - 1);
+            self.starts[line - 1] + self.text[self.starts[line - 1]..end].trim_end().len()
+        };
+        let byte = |(line, column): (usize, usize)| {
+            let start = self.starts[line - 1];
+            let text = &self.text[start..line_end(line).max(start)];
+            match column.checked_sub(1) {
+                None => start + text.len() - text.trim_start().len(),
+                Some(before) => start + text.char_indices().nth(before).map_or(text.len(), |(at, _)| at),
+            }
+        };
+        let clamped = |line: usize| line.clamp(1, self.starts.len());
+        let start = byte((clamped(from.0), from.1));
+        let end = if to.0 == 0 || to.1 == 0 { 0 } else { byte((clamped(to.0), to.1)) };
+        if end > start { start..end } else { start..line_end(clamped(from.0)).max(start) }
+    }
+
+    /// The line that a byte is on.
+    pub(super) fn line_of(&self, byte: usize) -> &'t str {
+        let (line, _) = self.place(byte);
+        self.text[self.starts[line - 1]..].lines().next().unwrap_or_default()
+    }
+
+    pub(super) fn region(&self, path: &str, range: &std::ops::Range<usize>) -> Region {
         let (line, column) = self.place(range.start);
         let (end_line, end_column) = self.place(range.end);
         Region {

@@ -7,6 +7,7 @@
 mod compare;
 mod coverage;
 mod duplicates;
+pub mod external;
 mod file;
 mod fingerprint;
 pub mod languages;
@@ -62,6 +63,8 @@ pub struct Options {
     pub rules: Vec<String>,
     /// Ids of rules that are not to be applied.
     pub disabled_rules: Vec<String>,
+    /// What other analyzers found in the same files.
+    pub external: Vec<external::Run>,
     /// A key of this installation, with which the fingerprints of secrets are made; without it two different
     /// secrets at the same place count as one.
     pub fingerprint_key: Option<Vec<u8>>,
@@ -78,6 +81,7 @@ impl std::fmt::Debug for Options {
             .field("languages", &self.languages)
             .field("rules", &self.rules.len())
             .field("disabled_rules", &self.disabled_rules)
+            .field("external", &self.external.len())
             .field("today", &self.today)
             .field("threads", &self.threads)
             .finish_non_exhaustive()
@@ -131,9 +135,10 @@ pub fn analyze(
         Ok(analysis)
     };
     let all = || files.par_iter().map(look).collect::<Result<Vec<_>, Error>>();
-    let analyses = match options.threads {
+    let mut analyses = match options.threads {
         Some(threads) => rayon::ThreadPoolBuilder::new().num_threads(threads).build()?.install(all),
         None => all(),
     }?;
-    Ok(report::assemble(analyses, skipped))
+    external::apply(&mut analyses, &files, options);
+    Ok(report::assemble(analyses, skipped, &options.external))
 }

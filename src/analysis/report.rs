@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::coverage::{self, Coverage};
 use super::duplicates::{self, DuplicateGroup, Duplicates, Stream};
+use super::external::{self, Analyzer, AnalyzerState};
 use super::file::FileAnalysis;
 use super::metrics::{LanguageLines, Metrics};
 use super::recommendations::{Recommendation, recommend};
@@ -53,6 +54,12 @@ pub struct Report {
     pub dependencies: Vec<Dependency>,
     /// What to do first.
     pub recommendations: Vec<Recommendation>,
+    /// The external analyzers that were asked for, and how each went.
+    #[serde(default)]
+    pub analyzers: Vec<Analyzer>,
+    /// Those of them that checked types. Without any, `type_errors` says nothing about the code.
+    #[serde(default)]
+    pub type_checkers: Vec<String>,
     /// What was not analysed, and why.
     pub skipped: Vec<Skipped>,
 }
@@ -109,7 +116,11 @@ impl Report {
 }
 
 /// Puts together what the files gave, which must be in the order of their paths.
-pub(super) fn assemble(analyses: Vec<FileAnalysis>, mut skipped: Vec<Skipped>) -> Report {
+pub(super) fn assemble(
+    analyses: Vec<FileAnalysis>,
+    mut skipped: Vec<Skipped>,
+    external: &[external::Run],
+) -> Report {
     let (mut files, mut findings) = (Vec::new(), Vec::new());
     let (mut suppressed, mut unused_suppressions) = (Vec::new(), Vec::new());
     let duplicates = duplicates(&analyses);
@@ -156,8 +167,16 @@ pub(super) fn assemble(analyses: Vec<FileAnalysis>, mut skipped: Vec<Skipped>) -
         technologies,
         dependencies,
         recommendations,
+        analyzers: external.iter().map(|run| run.analyzer.clone()).collect(),
+        type_checkers: type_checkers(external),
         skipped,
     }
+}
+
+/// The analyzers that looked at types and came to an end.
+fn type_checkers(external: &[external::Run]) -> Vec<String> {
+    let checked = |analyzer: &&Analyzer| analyzer.checks_types && analyzer.state == AnalyzerState::Ran;
+    external.iter().map(|run| &run.analyzer).filter(checked).map(|analyzer| analyzer.name.clone()).collect()
 }
 
 fn duplicates(analyses: &[FileAnalysis]) -> Duplicates {

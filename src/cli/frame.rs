@@ -159,6 +159,7 @@ mod tests {
             symbol: String::new(),
             fingerprints: Fingerprints::default(),
             origin: Origin::Builtin,
+            also: Vec::new(),
             flow: Vec::new(),
         }
     }

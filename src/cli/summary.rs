@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use super::frame::severity;
 use super::paint::{Grade, Paint, count, grouped, harmless};
 use crate::analysis::Report;
+use crate::analysis::external::AnalyzerState;
 use crate::model::Skipped;
 
 /// Lines of each list that are shown; the rest is counted.
@@ -18,7 +19,27 @@ pub(super) fn write(to: &mut impl Write, report: &Report, paint: Paint) -> fmt::
     write_languages(to, report, paint)?;
     write_findings(to, report, paint)?;
     write_recommendations(to, report, paint)?;
+    write_analyzers(to, report, paint)?;
     write_skipped(to, &report.skipped, paint)
+}
+
+fn write_analyzers(to: &mut impl Write, report: &Report, paint: Paint) -> fmt::Result {
+    if report.analyzers.is_empty() {
+        return Ok(());
+    }
+    writeln!(to, "\n{}", paint.bold("Other analyzers"))?;
+    for analyzer in &report.analyzers {
+        let name = [analyzer.name.as_str(), analyzer.version.as_deref().unwrap_or_default()].join(" ");
+        let went = match analyzer.state {
+            AnalyzerState::Ran => count(analyzer.findings, "finding"),
+            state => format!("{}: {}", state.words(), analyzer.detail),
+        };
+        writeln!(to, "  {:24}{}", harmless(name.trim()), harmless(&went))?;
+    }
+    if report.type_checkers.is_empty() {
+        writeln!(to, "  No type checker ran: that there are no type errors says nothing.")?;
+    }
+    Ok(())
 }
 
 fn write_score(to: &mut impl Write, report: &Report, paint: Paint) -> fmt::Result {

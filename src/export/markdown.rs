@@ -18,6 +18,7 @@ pub(super) fn write(document: &Document<'_>) -> Result<Vec<u8>, Error> {
     recommendations(report, &mut text);
     findings(report, &mut text);
     functions(report, &mut text);
+    analyzers(report, &mut text);
     skipped(report, &mut text);
     Ok(text.into_bytes())
 }
@@ -121,6 +122,25 @@ fn functions(report: &Report, text: &mut String) {
             function.cyclomatic,
             function.code_lines
         );
+    }
+    text.push('\n');
+}
+
+fn analyzers(report: &Report, text: &mut String) {
+    if report.analyzers.is_empty() {
+        return;
+    }
+    text.push_str(
+        "## Other analyzers\n\n| analyzer | version | how it went | findings |\n|---|---|---|--:|\n",
+    );
+    for analyzer in &report.analyzers {
+        let went = [analyzer.state.words(), &analyzer.detail].join(" ");
+        let version = analyzer.version.as_deref().unwrap_or("–");
+        let (name, version, went) = (cell(&analyzer.name), cell(version), cell(went.trim()));
+        let _ = writeln!(text, "| {name} | {version} | {went} | {} |", analyzer.findings);
+    }
+    if report.type_checkers.is_empty() {
+        text.push_str("\nNo type checker ran: that there are no type errors here says nothing.\n");
     }
     text.push('\n');
 }

@@ -155,6 +155,9 @@ fn result(finding: &Finding, suppressed: Option<&str>, indexes: &BTreeMap<&str, 
             .collect();
         result["codeFlows"] = json!([{ "threadFlows": [{ "locations": steps }] }]);
     }
+    if !finding.also.is_empty() {
+        result["properties"]["also"] = json!(finding.also);
+    }
     if let Some(replacement) = &finding.replacement {
         result["fixes"] = json!([{
             "description": { "text": finding.fix },

@@ -16,7 +16,7 @@ use super::submit::{self, Accepted};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::jobs::NewRequest;
-use crate::kinds::analysis::{Analysis, AnalysisOptions, AnalysisSource, Answer, intake};
+use crate::kinds::analysis::{Analysis, AnalysisOptions, AnalysisSource, Answer, external, intake};
 use crate::kinds::{Kind, request};
 use crate::model::{Caller, Job, JobId, JobWithBodies, Tags};
 use crate::source::{self, SourceFileText};
@@ -337,6 +337,8 @@ fn check(app: &App, wanted: &Wanted) -> Result<()> {
         source::check(&source, &limits)
             .map_err(|error| Error::invalid(field_of(&analysis.source), error.to_string()))?;
     }
+    external::Wanted::allowed(&analysis.options.with, &app.config.analyzers)
+        .map_err(|(place, why)| Error::invalid(format!("options.with[{place}]"), why))?;
     analysis.options.to_engine().map_err(|(field, why)| Error::invalid(field, why))?;
     Ok(())
 }

@@ -39,6 +39,9 @@ pub struct Finding {
     pub fingerprints: Fingerprints,
     /// Who says so.
     pub origin: Origin,
+    /// The rules of other analyzers that say the same about the place, for example `bandit/B602`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// The way of the data from its source to the place, in order; empty where the rule follows none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flow: Vec<FlowStep>,

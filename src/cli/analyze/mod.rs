@@ -81,6 +81,10 @@ pub(super) struct Analyze {
     /// Say what a rule finds, why that matters and what to do instead, and analyse nothing; `all` lists the rules.
     #[arg(long, value_name = "RULE")]
     explain: Option<String>,
+    /// Let these external analyzers look as well (separated by commas), such as ruff, mypy, eslint, clippy. They are
+    /// looked for in the system's folders and those of [analyzers] in the configuration.
+    #[arg(long, value_name = "ANALYZER", value_delimiter = ',')]
+    with: Vec<String>,
     /// Print the JSON Schema of what `--format json` writes, and analyse nothing.
     #[arg(long)]
     schema: bool,
@@ -125,6 +129,7 @@ impl Analyze {
         let before = self.baseline.as_deref().map(read_report).transpose()?;
         let meter = Meter::new(How::WhenLong);
         let Tree { files, skipped, revision } = self.take_in(&config, &meter)?;
+        let options = Options { external: self.run_others(&files, &config, &meter)?, ..options };
         let report = analysis::analyze(&files, skipped, &options, &Watcher(&meter))?;
         meter.clear();
         let comparison = before.map(|before| analysis::compare(&before, &report));
@@ -162,6 +167,26 @@ impl Analyze {
             other => other.into(),
         })?;
         Ok(options)
+    }
+
+    /// Lets external analyzers look. What lies on this machine is its user's own; what comes from elsewhere is not.
+    fn run_others(
+        &self,
+        files: &[SourceFile],
+        config: &Config,
+        meter: &Meter,
+    ) -> anyhow::Result<Vec<analysis::external::Run>> {
+        let wanted = kind::external::Wanted::named(&self.with, &config.analyzers);
+        let wanted = wanted.map_err(|(_, why)| anyhow!("--with: {why}"))?;
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let trusted = !self.path.contains("://");
+        runtime::small()?.block_on(async {
+            let sandbox = Sandbox::detect(&sandbox_settings(config)?).await?;
+            let note = |text: &str| meter.show(0, text);
+            Ok(wanted.run(files, trusted, &sandbox, &CancellationToken::new(), &note).await?)
+        })
     }
 
     fn take_in(&self, config: &Config, meter: &Meter) -> anyhow::Result<Tree> {

@@ -11,6 +11,7 @@ use super::parts::{
     DimensionBar, Entry, FileBar, FileRow, FunctionRow, Grade, LanguageBar, SeverityCount, Trend,
 };
 use super::{Document, States, count, effort, grouped, maybe, percent, rich, shown, tenths, word};
+use crate::analysis::external::Analyzer;
 use crate::analysis::{Dependency, DuplicateGroup, Recommendation, Report, Suppressed, Technology};
 use crate::model::{Finding, Severity, Skipped};
 
@@ -62,6 +63,7 @@ pub(super) struct Page<'a> {
     duplicates: &'a [DuplicateGroup],
     technologies: &'a [Technology],
     dependencies: &'a [Dependency],
+    analyzers: &'a [Analyzer],
     skipped: &'a [Skipped],
 }
 
@@ -119,6 +121,7 @@ impl<'a> Page<'a> {
             duplicates: cut(&report.duplicates),
             technologies: cut(&report.technologies),
             dependencies: cut(&report.dependencies),
+            analyzers: cut(&report.analyzers),
             skipped: cut(&report.skipped),
         };
         Self { sections: page.sections(), ..page }
@@ -137,6 +140,7 @@ impl<'a> Page<'a> {
             ("functions", "Functions", !self.functions.is_empty()),
             ("duplicates", "Duplicates", !report.duplicates.is_empty()),
             ("technologies", "Technologies", !report.technologies.is_empty()),
+            ("analyzers", "Analyzers", !report.analyzers.is_empty()),
             ("skipped", "Not analysed", !report.skipped.is_empty()),
         ]
         .into_iter()

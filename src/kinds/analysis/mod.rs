@@ -1,5 +1,7 @@
 //! Analysis: takes a source in, looks at it with the engine, and answers with the report.
 
+pub mod external;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -64,6 +66,9 @@ pub struct AnalysisOptions {
     /// Globs, as in `.gitignore`, of files to leave out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
+    /// External analyzers to run as well, of those that the server allows, for example `ruff`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<String>,
 }
 
 impl AnalysisOptions {
@@ -111,10 +116,14 @@ impl Kind for Analysis {
         let options = self.options.to_engine();
         let options =
             options.map_err(|(field, why)| Failure::fatal("BAD_OPTIONS", format!("{field}: {why}")))?;
+        let wanted = external::Wanted::allowed(&self.options.with, &env.config.analyzers);
+        let wanted = wanted.map_err(|(_, why)| Failure::fatal("BAD_OPTIONS", why))?;
         let today = Some(context.clock().now().date_naive());
         let options = Options { today, fingerprint_key: Some(env.fingerprint_key.clone()), ..options };
         let tree = take_in(self.source, &self.options, &env, &context).await?;
         context.begin().await;
+        let runs = run_others(&wanted, &tree, &env, &context).await?;
+        let options = Options { external: runs, ..options };
         let revision = tree.revision.clone();
         let watcher = Watcher { context: context.clone(), shown: AtomicI32::new(BEGUN) };
         let looked = tokio::task::spawn_blocking(move || {
@@ -139,6 +148,26 @@ impl Kind for Analysis {
             .map(|json| Outcome::Done(Some(json)))
             .map_err(|error| Failure::fatal("REPORT_UNREADABLE", error.to_string()))
     }
+}
+
+/// Lets external analyzers look first, so that what they find is part of the report and its score.
+async fn run_others(
+    wanted: &external::Wanted,
+    tree: &Tree,
+    env: &Env,
+    context: &Context,
+) -> Result<Vec<analysis::external::Run>, Failure> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let unusable = |error: crate::sandbox::Error| Failure::transient("NO_SANDBOX", error.to_string());
+    let sandbox = env.sandbox().await.map_err(unusable)?;
+    let note = |text: &str| context.try_progress(BEGUN, text);
+    let runs = wanted.run(&tree.files, false, sandbox, context.stop(), &note).await;
+    if context.stop_reason().is_some() {
+        return Err(context.stopped());
+    }
+    runs.map_err(unusable)
 }
 
 /// What the job answers: the report, and the commit it is about.

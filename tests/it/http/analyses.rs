@@ -118,6 +118,7 @@ async fn exactly_one_source_is_wanted_and_a_bad_one_is_refused_at_the_door() {
         ),
         (json!({"code": "x", "options": {"languages": ["klingon"]}}), "options.languages[0]"),
         (json!({"code": "x", "options": {"rules": ["id: [broken"]}}), "options.rules[0]"),
+        (json!({"code": "x", "options": {"with": ["ruff"]}}), "options.with[0]"),
     ] {
         let refused = app.post("/api/analysis/", &wrong).bearer(&ann.access).await.expect(422);
         assert_eq!(refused["error"]["details"]["fields"][0]["field"], field, "{wrong}: {refused}");

@@ -6,6 +6,7 @@ mod copies;
 mod covering;
 mod engine;
 mod exporting;
+mod external;
 mod fixtures;
 mod measures;
 mod packages;

@@ -28,6 +28,7 @@ fn finding(category: Category, severity: Severity, confidence: Confidence) -> Fi
         symbol: String::new(),
         fingerprints: Fingerprints::default(),
         origin: Origin::Builtin,
+        also: Vec::new(),
         flow: Vec::new(),
     }
 }
