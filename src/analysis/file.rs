@@ -3,6 +3,7 @@
 use ast_grep_core::AstGrep;
 use ast_grep_core::tree_sitter::StrDoc;
 
+use super::checks;
 use super::coverage::{self, Imported};
 use super::fingerprint;
 use super::languages::{Content, FileKind, Language, classify};
@@ -149,11 +150,12 @@ fn look<'r>(
         let reason = "measured, but not checked against the rules: nested too deeply";
         return Ok((analysis.noting(file, reason), walk, Vec::new()));
     }
+    let mut matches = checks::run(&tree, &code, &file.path, language);
     let doc = StrDoc { src: code.into_owned(), lang: language.entry().grammar, tree };
     let root = AstGrep::doc(doc);
     let mut sets = vec![rules::builtin(language)];
     sets.extend(custom.by_language.get(language as usize));
-    let matches = rules::scan(&root, &file.path, &sets, stopped);
+    matches.extend(rules::scan(&root, &file.path, &sets, stopped));
     if stopped() { Err(Error::Stopped) } else { Ok((analysis, walk, matches)) }
 }
 

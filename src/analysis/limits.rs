@@ -12,7 +12,8 @@ use crate::model::{Category, Confidence, Severity};
 struct Limit {
     id: &'static str,
     what: &'static str,
-    measure: fn(&FunctionMetrics) -> usize,
+    /// Of the function, and of the lines of code that belong to no function inside it.
+    measure: fn(&FunctionMetrics, usize) -> usize,
     most: usize,
     severity: Severity,
     why: &'static str,
@@ -24,7 +25,7 @@ static LIMITS: &[Limit] = &[
     Limit {
         id: "complex-function",
         what: "a cognitive complexity of",
-        measure: |function| function.cognitive,
+        measure: |function, _| function.cognitive,
         most: COMPLEX,
         severity: Severity::Medium,
         why: "A reader has to keep all open branches in mind; mistakes hide in functions like this.",
@@ -33,8 +34,8 @@ static LIMITS: &[Limit] = &[
     },
     Limit {
         id: "long-function",
-        what: "this many lines of code:",
-        measure: |function| function.code_lines,
+        what: "this many lines of code of its own:",
+        measure: |_, own_lines| own_lines,
         most: 100,
         severity: Severity::Low,
         why: "It does not fit on a screen, so nobody sees it as a whole.",
@@ -44,7 +45,7 @@ static LIMITS: &[Limit] = &[
     Limit {
         id: "deep-nesting",
         what: "this many levels of nesting:",
-        measure: |function| function.nesting,
+        measure: |function, _| function.nesting,
         most: 5,
         severity: Severity::Low,
         why: "What holds at the innermost line follows from every line around it.",
@@ -54,7 +55,7 @@ static LIMITS: &[Limit] = &[
     Limit {
         id: "too-many-parameters",
         what: "this many parameters:",
-        measure: |function| function.parameters,
+        measure: |function, _| function.parameters,
         most: 8,
         severity: Severity::Low,
         why: "Callers mix them up, above all those of one type.",
@@ -73,8 +74,9 @@ pub(super) fn rules() -> &'static [Rule] {
 pub(super) fn exceeded(walk: &Walk, text: &str) -> Vec<Match<'static>> {
     let mut matches = Vec::new();
     let (mut at, mut line) = (0, 1);
-    for function in &walk.functions {
-        let over = LIMITS.iter().zip(rules()).filter(|(limit, _)| (limit.measure)(function) > limit.most);
+    for (function, own_lines) in walk.functions.iter().zip(own_lines(&walk.functions)) {
+        let over = LIMITS.iter().zip(rules());
+        let over = over.filter(|(limit, _)| (limit.measure)(function, own_lines) > limit.most);
         let mut over = over.peekable();
         if over.peek().is_none() {
             continue;
@@ -90,7 +92,12 @@ pub(super) fn exceeded(walk: &Walk, text: &str) -> Vec<Match<'static>> {
             matches.push(Match {
                 rule,
                 range: start..at + first.len(),
-                message: format!("`{}` has {} {}", function.name, limit.what, (limit.measure)(function)),
+                message: format!(
+                    "`{}` has {} {}",
+                    function.name,
+                    limit.what,
+                    (limit.measure)(function, own_lines)
+                ),
                 replacement: None,
                 identity: Some(function.name.clone()),
                 severity: None,
@@ -99,6 +106,20 @@ pub(super) fn exceeded(walk: &Walk, text: &str) -> Vec<Match<'static>> {
         }
     }
     matches
+}
+
+/// The lines of code of each function without those of the functions inside it, apart from their first lines.
+fn own_lines(functions: &[FunctionMetrics]) -> Vec<usize> {
+    let mut own: Vec<usize> = functions.iter().map(|function| function.code_lines).collect();
+    let mut open: Vec<usize> = Vec::new();
+    for (index, function) in functions.iter().enumerate() {
+        while open.pop_if(|around| functions[*around].end_line < function.line).is_some() {}
+        if let Some(&around) = open.last() {
+            own[around] = own[around].saturating_sub(function.code_lines.saturating_sub(1));
+        }
+        open.push(index);
+    }
+    own
 }
 
 fn rule(limit: &Limit) -> Rule {

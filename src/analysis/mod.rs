@@ -4,6 +4,7 @@
 //! found together in the order of the paths (`report`): the same bytes give the same report on any machine,
 //! with any number of threads. Budgets count work, never time.
 
+pub mod checks;
 mod compare;
 mod coverage;
 mod duplicates;

@@ -10,7 +10,7 @@ use ast_grep_config::RuleCore;
 use globset::GlobSet;
 
 use super::languages::Language;
-use super::{limits, secrets};
+use super::{checks, limits, secrets};
 use crate::model::{Category, Confidence, Severity};
 
 pub use list::BUILTIN;
@@ -92,13 +92,13 @@ impl Compiled {
     }
 }
 
-/// The catalogue: every built-in rule, in the order of the list, then the limits of functions and the
-/// formats of secrets.
+/// The catalogue: every built-in rule, in the order of the list, then the checks in code, the limits of
+/// functions and the formats of secrets.
 pub fn catalogue() -> Vec<Rule> {
     let patterns = BUILTIN.iter().filter_map(|(_, document)| read(document, true).ok()).flatten();
     patterns
         .map(|definition| definition.rule)
-        .chain(limits::rules().iter().chain(secrets::rules()).cloned())
+        .chain(checks::rules().iter().chain(limits::rules()).chain(secrets::rules()).cloned())
         .collect()
 }
 

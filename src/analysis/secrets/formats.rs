@@ -149,6 +149,193 @@ pub(super) static FORMATS: &[Format] = &[
         ..ANYTHING
     },
     Format {
+        id: "secret-google-oauth-secret",
+        name: "A client secret of Google",
+        keywords: &["gocspx-"],
+        pattern: r"\bGOCSPX-[A-Za-z0-9_-]{28}",
+        withdraw: "https://console.cloud.google.com/apis/credentials",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-docker-token",
+        name: "A token of Docker Hub",
+        keywords: &["dckr_pat_", "dckr_oat_"],
+        pattern: r"\bdckr_[po]at_[A-Za-z0-9_-]{27,}",
+        withdraw: "https://app.docker.com/settings/personal-access-tokens",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-twilio-key",
+        name: "An API key of Twilio",
+        keywords: &["twilio"],
+        pattern: r"\bSK[0-9a-f]{32}\b",
+        severity: Severity::High,
+        confidence: Confidence::Medium,
+        withdraw: "https://console.twilio.com",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-telegram-token",
+        name: "A bot's token of Telegram",
+        keywords: &[":aa"],
+        pattern: r"\b[0-9]{8,10}:AA[A-Za-z0-9_-]{33}\b",
+        withdraw: "https://t.me/BotFather",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-discord-token",
+        name: "A bot's token or webhook of Discord",
+        keywords: &["discord"],
+        pattern: r"\b[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}|discord(?:app)?\.com/api/webhooks/[0-9]{17,20}/[A-Za-z0-9_-]{60,}",
+        withdraw: "https://discord.com/developers/applications",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-shopify-token",
+        name: "A token of Shopify",
+        keywords: &["shpat_", "shpca_", "shppa_", "shpss_"],
+        pattern: r"\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}\b",
+        withdraw: "https://admin.shopify.com",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-square-token",
+        name: "A token of Square",
+        keywords: &["sq0atp-", "sq0csp-"],
+        pattern: r"\bsq0(?:atp|csp)-[0-9A-Za-z_-]{22,43}",
+        withdraw: "https://developer.squareup.com/apps",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-mailgun-key",
+        name: "An API key of Mailgun",
+        keywords: &["mailgun"],
+        pattern: r"\bkey-[0-9a-f]{32}\b",
+        withdraw: "https://app.mailgun.com/settings/api_security",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-datadog-key",
+        name: "A key of Datadog",
+        keywords: &["datadog", "dd_api_key", "dd_app_key"],
+        pattern: r#"(?i)\b(?:dd|datadog)[\w.-]{0,20}(?:api|app|application)_?-?key["'\]]*\s*(?::=|=>|=|:)\s*["'`]?(?P<secret>[0-9a-f]{40}|[0-9a-f]{32})\b"#,
+        severity: Severity::High,
+        withdraw: "https://app.datadoghq.com/organization-settings/api-keys",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-new-relic-key",
+        name: "A key of New Relic",
+        keywords: &["nrak-", "nraa-", "nriq-"],
+        pattern: r"\bNR(?:AK|AA|IQ)-[A-Z0-9]{27,}\b",
+        withdraw: "https://one.newrelic.com/api-keys",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-heroku-key",
+        name: "An API key of Heroku",
+        keywords: &["hrku-"],
+        pattern: r"\bHRKU-[A-Za-z0-9_-]{36,}",
+        withdraw: "https://dashboard.heroku.com/account",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-cloudflare-key",
+        name: "An origin key of Cloudflare",
+        keywords: &["v1.0-"],
+        pattern: r"\bv1\.0-[a-f0-9]{24}-[a-f0-9]{146}\b",
+        withdraw: "https://dash.cloudflare.com/profile/api-tokens",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-vault-token",
+        name: "A token of HashiCorp Vault",
+        keywords: &["hvs.", "hvb."],
+        pattern: r"\bhv[sb]\.[A-Za-z0-9_-]{24,}",
+        withdraw: "your Vault server",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-terraform-token",
+        name: "A token of HCP Terraform",
+        keywords: &[".atlasv1."],
+        pattern: r"\b[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{60,}",
+        withdraw: "https://app.terraform.io/app/settings/tokens",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-grafana-token",
+        name: "A service account's token of Grafana",
+        keywords: &["glsa_"],
+        pattern: r"\bglsa_[A-Za-z0-9]{32}_[a-f0-9]{8}\b",
+        withdraw: "your Grafana server",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-databricks-token",
+        name: "A token of Databricks",
+        keywords: &["dapi"],
+        pattern: r"\bdapi[a-f0-9]{32}\b",
+        withdraw: "your Databricks workspace",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-postman-key",
+        name: "An API key of Postman",
+        keywords: &["pmak-"],
+        pattern: r"\bPMAK-[a-f0-9]{24}-[a-f0-9]{34}\b",
+        withdraw: "https://go.postman.co/settings/me/api-keys",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-linear-key",
+        name: "An API key of Linear",
+        keywords: &["lin_api_"],
+        pattern: r"\blin_api_[A-Za-z0-9]{40}\b",
+        withdraw: "https://linear.app/settings/api",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-rubygems-key",
+        name: "An API key of RubyGems",
+        keywords: &["rubygems_"],
+        pattern: r"\brubygems_[a-f0-9]{48}\b",
+        withdraw: "https://rubygems.org/profile/api_keys",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-sentry-token",
+        name: "A token of Sentry",
+        keywords: &["sntryu_", "sntrys_"],
+        pattern: r"\bsntry(?:u_[a-f0-9]{64}\b|s_[A-Za-z0-9+/=_-]{80,})",
+        withdraw: "https://sentry.io/settings/account/api/auth-tokens/",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-atlassian-token",
+        name: "An API token of Atlassian",
+        keywords: &["atatt3"],
+        pattern: r"\bATATT3[A-Za-z0-9_=-]{180,}",
+        withdraw: "https://id.atlassian.com/manage-profile/security/api-tokens",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-azure-client-secret",
+        name: "A client secret of Microsoft Entra",
+        keywords: &["q~"],
+        pattern: r"(?P<secret>\b[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34})(?:[^A-Za-z0-9_~.-]|$)",
+        withdraw: "https://entra.microsoft.com",
+        ..ANYTHING
+    },
+    Format {
+        id: "secret-azure-shared-key",
+        name: "A shared access key of Azure",
+        keywords: &["sharedaccesskey="],
+        pattern: r"SharedAccessKey=(?P<secret>[A-Za-z0-9+/]{43}=)",
+        withdraw: "https://portal.azure.com",
+        ..ANYTHING
+    },
+    Format {
         id: "secret-private-key",
         name: "A private key",
         keywords: &["private key"],
@@ -182,6 +369,16 @@ pub(super) static FORMATS: &[Format] = &[
         entropy: 2.0,
         confidence: Confidence::Medium,
         withdraw: "the service behind the address",
+    },
+    Format {
+        id: "secret-in-connection-string",
+        name: "A password in a connection string",
+        keywords: &["password=", "pwd="],
+        pattern: r#"(?i)\b(?:server|data source|host|addr(?:ess)?)\s*=[^;"'\n]{1,200};(?:[^;"'\n]{1,200};){0,12}\s*(?:password|pwd)\s*=\s*(?P<secret>[^;"'\s{}$<>%]{6,})"#,
+        severity: Severity::High,
+        entropy: 2.0,
+        confidence: Confidence::Medium,
+        withdraw: "the server that it names",
     },
     Format {
         id: "secret-in-assignment",

@@ -169,7 +169,8 @@ fn of(path: &str, text: &str, range: &Range<usize>, index: usize, key: Option<&[
 /// Whether a value is one that somebody uses, not one that stands for it.
 fn is_real(value: &str, format: &Format) -> bool {
     let lower = value.to_ascii_lowercase();
-    let generic = matches!(format.id, "secret-in-assignment" | "secret-in-url");
+    let generic =
+        matches!(format.id, "secret-in-assignment" | "secret-in-url" | "secret-in-connection-string");
     let placeholders = if generic { PLACEHOLDERS } else { STRICT_PLACEHOLDERS };
     if placeholders.iter().any(|word| lower.contains(word)) || entropy(value) < format.entropy {
         return false;

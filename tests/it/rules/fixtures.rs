@@ -4,12 +4,13 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use codeyard::analysis::checks;
 use codeyard::analysis::rules::{BUILTIN, catalogue, compile, read};
 
 use super::{file, report};
 
-/// Rules about the measures of functions, which are not made of patterns.
-const LIMITS: [&str; 4] = ["complex-function", "long-function", "deep-nesting", "too-many-parameters"];
+/// The fixtures of the rules that are code: as many files for each as it takes, one for a language.
+const CHECKS: &str = "checks";
 
 #[test]
 fn every_rule_compiles_in_each_of_its_languages() {
@@ -40,33 +41,33 @@ fn every_rule_finds_exactly_the_marked_lines_of_its_fixture() {
             wrong.push(format!("{path}: no fixture in tests/it/rules/fixtures/{directory}"));
             continue;
         };
-        let text = fs::read_to_string(&fixture).unwrap();
-        let hits = marked(&text, &format!("ruleid: {id}"));
-        let misses = marked(&text, &format!("ok: {id}"));
-        let name = fixture.file_name().unwrap().to_str().unwrap();
-        let report = report(&[file(name, &text)]);
-        let found: BTreeSet<usize> =
-            report.findings().filter(|finding| finding.rule == id).map(|f| f.region.line).collect();
-        if hits.is_empty() || misses.is_empty() {
-            wrong.push(format!("{path}: needs at least one hit and one near miss"));
-        }
-        if found != hits {
-            wrong.push(format!("{path}: found {found:?}, marked {hits:?}"));
-        }
-        if let Some(skipped) = report.skipped.first() {
-            wrong.push(format!("{path}: the fixture is {}", skipped.reason));
-        }
+        wrong.extend(differences(&fixture, id));
     }
     assert!(wrong.is_empty(), "{} rules:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
+fn every_check_finds_exactly_the_marked_lines_of_its_fixtures() {
+    let checks: BTreeSet<&str> = checks::rules().iter().map(|rule| rule.id.as_str()).collect();
+    let mut unseen = checks.clone();
+    let mut wrong = Vec::new();
+    for fixture in files(&root().join("tests/it/rules/fixtures").join(CHECKS)) {
+        let id = fixture.file_stem().unwrap().to_str().unwrap();
+        assert!(checks.contains(id), "{} belongs to no check", fixture.display());
+        unseen.remove(id);
+        wrong.extend(differences(&fixture, id));
+    }
+    assert!(unseen.is_empty(), "no fixture for {unseen:?}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn every_rule_file_stands_in_the_list_and_every_fixture_belongs_to_a_rule() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let listed: HashSet<String> = BUILTIN.iter().map(|(path, _)| (*path).to_owned()).collect();
     for place in ["src/analysis/rules", "tests/it/rules/fixtures"] {
         for directory in fs::read_dir(root.join(place)).unwrap().map(|entry| entry.unwrap().path()) {
-            if !directory.is_dir() {
+            if !directory.is_dir() || directory.ends_with(CHECKS) {
                 continue;
             }
             for path in fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()) {
@@ -84,11 +85,6 @@ fn every_rule_explains_itself() {
     for rule in catalogue() {
         let id = &rule.id;
         assert!(ids.insert(id.clone()), "{id} is used twice");
-        let of_a_file = BUILTIN.iter().any(|(path, _)| path.ends_with(&format!("/{id}")));
-        assert!(
-            of_a_file || id.starts_with("secret-") || LIMITS.contains(&id.as_str()),
-            "{id} is not its file's name"
-        );
         for (what, text) in [
             ("message", &rule.message),
             ("why", &rule.why),
@@ -99,16 +95,47 @@ fn every_rule_explains_itself() {
         }
         assert!(rule.cwe.iter().all(|cwe| cwe.starts_with("CWE-")), "{id}: {:?}", rule.cwe);
     }
+    for (path, _) in BUILTIN {
+        let id = path.rsplit('/').next().unwrap();
+        assert!(ids.contains(id), "{path}: its rule has another id");
+    }
     assert!(ids.len() > BUILTIN.len());
+}
+
+/// How what is found in a fixture differs from its marks.
+fn differences(fixture: &Path, id: &str) -> Vec<String> {
+    let text = fs::read_to_string(fixture).unwrap();
+    let hits = marked(&text, &format!("ruleid: {id}"));
+    let misses = marked(&text, &format!("ok: {id}"));
+    let name = fixture.file_name().unwrap().to_str().unwrap();
+    let report = report(&[file(name, &text)]);
+    let found: BTreeSet<usize> =
+        report.findings().filter(|finding| finding.rule == id).map(|f| f.region.line).collect();
+    let mut wrong = Vec::new();
+    if hits.is_empty() || misses.is_empty() {
+        wrong.push(format!("{name}: needs at least one hit and one near miss"));
+    }
+    if found != hits {
+        wrong.push(format!("{name}: found {found:?}, marked {hits:?}"));
+    }
+    if let Some(skipped) = report.skipped.first() {
+        wrong.push(format!("{name}: the fixture is {}", skipped.reason));
+    }
+    wrong
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
 /// The fixture of a rule, whatever its extension.
 fn fixture(directory: &str, id: &str) -> Option<PathBuf> {
-    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/rules/fixtures").join(directory);
-    fs::read_dir(place)
-        .ok()?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.file_stem().is_some_and(|stem| stem == id))
+    let place = root().join("tests/it/rules/fixtures").join(directory);
+    files(&place).into_iter().find(|path| path.file_stem().is_some_and(|stem| stem == id))
 }
 
 /// The lines below the lines that carry a mark.
