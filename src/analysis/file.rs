@@ -6,6 +6,7 @@ use ast_grep_core::tree_sitter::StrDoc;
 use super::checks;
 use super::coverage::{self, Imported};
 use super::fingerprint;
+use super::flow::{self, FileFlows, Part};
 use super::languages::{Content, FileKind, Language, classify};
 use super::limits;
 use super::metrics::{self, FileMetrics, Lines, Token, Walk};
@@ -14,6 +15,7 @@ use super::rules::{self, Compiled, Match};
 use super::secrets::{self, Searched};
 use super::suppressions::{self, Named, Suppressed, Suppression};
 use super::technologies::{self, Dependency};
+use super::trace;
 use super::{Error, Options};
 use crate::model::{Finding, Fingerprints, Origin, Region, Skipped, SourceFile};
 
@@ -88,52 +90,80 @@ impl CustomRules {
     }
 }
 
-/// Analyses one file. The only error is that it was asked to stop.
-pub(super) fn analyze(
-    file: &SourceFile,
+/// A file that was looked at by itself. Its findings are made when the flows through all files are known.
+#[derive(Default)]
+pub(super) struct Examined<'r> {
+    analysis: FileAnalysis,
+    walk: Walk,
+    matches: Vec<Match<'r>>,
+    /// What it brings to the analysis of flows.
+    pub(super) part: Part,
+}
+
+/// Looks at one file. The only error is that it was asked to stop.
+pub(super) fn examine<'r>(
+    (index, file): (usize, &SourceFile),
     options: &Options,
-    custom: &CustomRules,
+    custom: &'r CustomRules,
     stopped: &dyn Fn() -> bool,
-) -> Result<FileAnalysis, Error> {
+) -> Result<Examined<'r>, Error> {
+    let counted = |analysis| Ok(Examined { analysis, ..Examined::default() });
     let (text, unwritten) = match Content::read(&file.content) {
-        Content::Binary => return Ok(FileAnalysis::default().noting(file, "binary")),
+        Content::Binary => return counted(FileAnalysis::default().noting(file, "binary")),
         Content::Text(text) => (text, None),
         Content::Uncharted(text, reason) => (text, Some(reason)),
     };
-    let kind = classify(&file.path, &text);
-    let (mut analysis, walk, matches) = match kind {
-        FileKind::Text(name) => (FileAnalysis::counted(file, name, &text), Walk::default(), Vec::new()),
+    let mut examined = match classify(&file.path, &text) {
+        FileKind::Text(name) => counted(FileAnalysis::counted(file, name, &text)),
         FileKind::Code(language) => match unwritten.or_else(|| left_out(file, language, options)) {
-            Some(reason) => {
-                let counted = FileAnalysis::counted(file, language.name(), &text);
-                (counted.noting(file, reason), Walk::default(), Vec::new())
-            }
-            None => look(file, &text, language, custom, stopped)?,
+            Some(reason) => counted(FileAnalysis::counted(file, language.name(), &text).noting(file, reason)),
+            None => look((index, file), &text, language, custom, stopped),
         },
+    }?;
+    examined.analysis = examined.analysis.with_manifest(file, &text).with_coverage(file, &text);
+    Ok(examined)
+}
+
+/// Makes the findings of a file that was looked at; `flows` are those that end in it.
+pub(super) fn finish(
+    index: usize,
+    files: &[&SourceFile],
+    examined: Examined<'_>,
+    flows: FileFlows,
+    options: &Options,
+) -> FileAnalysis {
+    let file = files[index];
+    let Examined { mut analysis, walk, mut matches, .. } = examined;
+    let (Content::Text(text) | Content::Uncharted(text, _)) = Content::read(&file.content) else {
+        return analysis;
     };
-    let matches: Vec<_> = matches.into_iter().chain(limits::exceeded(&walk, &text)).collect();
+    matches.extend(limits::exceeded(&walk, &text));
+    matches.retain(|found| !flows.replaces(&found.rule.id, &options.disabled_rules));
+    trace::add(&mut matches, flows.found, files, options);
     let searched = secrets::search(&file.path, &text, options.fingerprint_key.as_deref());
-    let comments = match kind {
-        FileKind::Code(_) if !walk.tokens.is_empty() => walk.comments.clone(),
-        _ => marked_lines(&text),
-    };
     let findings = findings(&text, &file.path, &walk, matches, searched, options);
-    let outcome = suppressions::apply(findings, &file.path, &text, &comments, options.today);
+    let marked = if walk.tokens.is_empty() { Some(marked_lines(&text)) } else { None };
+    let comments = marked.as_deref().unwrap_or(&walk.comments);
+    let outcome = suppressions::apply(findings, &file.path, &text, comments, options.today);
     analysis.findings = outcome.kept;
     analysis.suppressed = outcome.suppressed;
     analysis.unused_suppressions = outcome.unused;
     analysis.tokens = walk.tokens;
-    Ok(analysis.with_manifest(file, &text).with_coverage(file, &text))
+    if flows.cut {
+        analysis.noting(file, "data flow: followed only in part, it takes too long")
+    } else {
+        analysis
+    }
 }
 
 /// Parses a file of code, measures it and tries the rules.
 fn look<'r>(
-    file: &SourceFile,
+    (index, file): (usize, &SourceFile),
     text: &str,
     language: Language,
     custom: &'r CustomRules,
     stopped: &dyn Fn() -> bool,
-) -> Result<(FileAnalysis, Walk, Vec<Match<'r>>), Error> {
+) -> Result<Examined<'r>, Error> {
     let code = language.entry().code(text);
     let tree = match parse(&code, language, stopped) {
         Ok(tree) => tree,
@@ -141,22 +171,25 @@ fn look<'r>(
         Err(NoTree::TooHard) => {
             let counted = FileAnalysis::counted(file, language.name(), text);
             let reason = "not parsed: its syntax takes too long for its size";
-            return Ok((counted.noting(file, reason), Walk::default(), Vec::new()));
+            return Ok(Examined { analysis: counted.noting(file, reason), ..Examined::default() });
         }
     };
-    let walk = metrics::walk(&tree, &code, language);
+    let mut sets = vec![rules::builtin(language)];
+    sets.extend(custom.by_language.get(language as usize));
+    let doc = StrDoc { src: code.into_owned(), lang: language.entry().grammar, tree };
+    let root = AstGrep::doc(doc);
+    let top = root.root();
+    let (tree, code) = (&top.get_doc().tree, &top.get_doc().src);
+    let (walk, candidates) = metrics::walk(tree, code, language, &rules::kinds(&sets));
     let analysis = FileAnalysis::measured(file, language, &walk);
     if walk.depth > DEEPEST_TREE {
         let reason = "measured, but not checked against the rules: nested too deeply";
-        return Ok((analysis.noting(file, reason), walk, Vec::new()));
+        return Ok(Examined { analysis: analysis.noting(file, reason), walk, ..Examined::default() });
     }
-    let mut matches = checks::run(&tree, &code, &file.path, language);
-    let doc = StrDoc { src: code.into_owned(), lang: language.entry().grammar, tree };
-    let root = AstGrep::doc(doc);
-    let mut sets = vec![rules::builtin(language)];
-    sets.extend(custom.by_language.get(language as usize));
-    matches.extend(rules::scan(&root, &file.path, &sets, stopped));
-    if stopped() { Err(Error::Stopped) } else { Ok((analysis, walk, matches)) }
+    let mut matches = checks::run(tree, code, &file.path, language);
+    let part = flow::part(tree, code, language, &file.path, index, &walk.tokens);
+    matches.extend(rules::scan(&root, candidates, &file.path, &sets, stopped));
+    if stopped() { Err(Error::Stopped) } else { Ok(Examined { analysis, walk, matches, part }) }
 }
 
 /// Where a suppression may stand in a text without a grammar: on any line.
@@ -305,7 +338,7 @@ fn finding(found: Match<'_>, region: Region, symbol: String, fingerprints: Finge
         fingerprints,
         origin: if rule.builtin { Origin::Builtin } else { Origin::Custom },
         also: Vec::new(),
-        flow: Vec::new(),
+        flow: found.flow,
     }
 }
 

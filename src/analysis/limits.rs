@@ -102,6 +102,7 @@ pub(super) fn exceeded(walk: &Walk, text: &str) -> Vec<Match<'static>> {
                 identity: Some(function.name.clone()),
                 severity: None,
                 confidence: None,
+                flow: Vec::new(),
             });
         }
     }

@@ -11,6 +11,7 @@ mod duplicates;
 pub mod external;
 mod file;
 mod fingerprint;
+pub mod flow;
 pub mod languages;
 mod limits;
 pub mod metrics;
@@ -22,6 +23,7 @@ pub mod score;
 pub mod secrets;
 mod suppressions;
 mod technologies;
+mod trace;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -116,6 +118,9 @@ pub enum Error {
     Threads(#[from] rayon::ThreadPoolBuildError),
 }
 
+/// Bytes of stack of each thread: what goes down into nested code is bounded, but not small.
+const STACK: usize = 16 << 20;
+
 /// Analyses files. `skipped` is what was left out before; the report adds what it leaves out itself.
 pub fn analyze(
     files: &[SourceFile],
@@ -126,20 +131,47 @@ pub fn analyze(
     let custom = file::CustomRules::compile(options)?;
     let mut files: Vec<&SourceFile> = files.iter().collect();
     files.sort_by(|a, b| a.path.cmp(&b.path).then_with(|| a.content.cmp(&b.content)));
+    let whole = || {
+        let examined = examine(&files, options, &custom, watch)?;
+        Ok::<_, Error>(finish(&files, examined, options, watch))
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.unwrap_or(0)).stack_size(STACK);
+    let mut analyses = pool.build()?.install(whole)?;
+    if watch.stopped() {
+        return Err(Error::Stopped);
+    }
+    external::apply(&mut analyses, &files, options);
+    Ok(report::assemble(analyses, skipped, &options.external))
+}
+
+/// Looks at every file by itself.
+fn examine<'r>(
+    files: &[&SourceFile],
+    options: &Options,
+    custom: &'r file::CustomRules,
+    watch: &dyn Watch,
+) -> Result<Vec<file::Examined<'r>>, Error> {
     let done = AtomicUsize::new(0);
-    let look = |source: &&SourceFile| {
+    let look = |(index, source): (usize, &&SourceFile)| {
         if watch.stopped() {
             return Err(Error::Stopped);
         }
-        let analysis = file::analyze(source, options, &custom, &|| watch.stopped())?;
+        let examined = file::examine((index, source), options, custom, &|| watch.stopped())?;
         watch.progress(done.fetch_add(1, Ordering::Relaxed) + 1, files.len(), &source.path);
-        Ok(analysis)
+        Ok(examined)
     };
-    let all = || files.par_iter().map(look).collect::<Result<Vec<_>, Error>>();
-    let mut analyses = match options.threads {
-        Some(threads) => rayon::ThreadPoolBuilder::new().num_threads(threads).build()?.install(all),
-        None => all(),
-    }?;
-    external::apply(&mut analyses, &files, options);
-    Ok(report::assemble(analyses, skipped, &options.external))
+    files.par_iter().enumerate().map(look).collect()
+}
+
+/// Follows data through all files, and makes the findings of each.
+fn finish(
+    files: &[&SourceFile],
+    mut examined: Vec<file::Examined<'_>>,
+    options: &Options,
+    watch: &dyn Watch,
+) -> Vec<file::FileAnalysis> {
+    let parts = examined.iter_mut().map(|examined| std::mem::take(&mut examined.part)).collect();
+    let flows = flow::follow(files, parts, &|| watch.stopped());
+    let all = examined.into_par_iter().zip(flows).enumerate();
+    all.map(|(index, (examined, flows))| file::finish(index, files, examined, flows, options)).collect()
 }

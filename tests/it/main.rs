@@ -13,6 +13,8 @@ mod documentation;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod flow;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod llm;

@@ -205,6 +205,7 @@ impl<'t> Checker<'t> {
             identity: None,
             severity: None,
             confidence: None,
+            flow: Vec::new(),
         });
     }
 }

@@ -146,7 +146,7 @@ fn take(
         FileKind::Code(language) => {
             let code = language.entry().code(&text);
             parse(&code, language, &|| false)
-                .map_or_else(|_| Walk::default(), |tree| metrics::walk(&tree, &code, language))
+                .map_or_else(|_| Walk::default(), |tree| metrics::walk(&tree, &code, language, &[]).0)
         }
         FileKind::Text(_) => Walk::default(),
     };

@@ -75,9 +75,9 @@ pub struct Token {
     pub counted: bool,
 }
 
-/// Measures a parsed file.
-pub fn walk(tree: &Tree, source: &str, language: Language) -> Walk {
-    let mut walker = Walker::new(source, language, tree.root_node().has_error());
+/// Measures a parsed file. Gives also the nodes whose kind is wanted, in order, so that nobody has to walk again.
+pub fn walk<'t>(tree: &'t Tree, source: &str, language: Language, wanted: &[bool]) -> (Walk, Vec<Node<'t>>) {
+    let mut walker = Walker::new(source, language, wanted, tree.root_node().has_error());
     let mut cursor = tree.walk();
     loop {
         if walker.enter(&cursor) && cursor.goto_first_child() {
@@ -162,11 +162,13 @@ struct Walker<'s, 't> {
     sequences: Vec<u16>,
     /// What is on each line.
     marks: Vec<u8>,
+    wanted: &'s [bool],
+    candidates: Vec<Node<'t>>,
     found: Walk,
 }
 
 impl<'s, 't> Walker<'s, 't> {
-    fn new(source: &'s str, language: Language, has_errors: bool) -> Self {
+    fn new(source: &'s str, language: Language, wanted: &'s [bool], has_errors: bool) -> Self {
         Self {
             source,
             syntax: &language.entry().syntax,
@@ -178,6 +180,8 @@ impl<'s, 't> Walker<'s, 't> {
             names: Vec::new(),
             sequences: Vec::new(),
             marks: vec![0; source.lines().count() + 1],
+            wanted,
+            candidates: Vec::new(),
             found: Walk::default(),
         }
     }
@@ -186,6 +190,7 @@ impl<'s, 't> Walker<'s, 't> {
     fn enter(&mut self, cursor: &TreeCursor<'t>) -> bool {
         let node = cursor.node();
         let role = self.role(node, cursor);
+        self.propose(node);
         let mut frame = Frame {
             node,
             role,
@@ -394,6 +399,32 @@ impl<'s, 't> Walker<'s, 't> {
             });
         self.mark(node, if alone { COMMENT } else { CODE });
         self.token(node, true, true);
+        self.propose_inside(node);
+    }
+
+    fn propose(&mut self, node: Node<'t>) {
+        if self.wanted.get(usize::from(node.kind_id())) == Some(&true) {
+            self.candidates.push(node);
+        }
+    }
+
+    /// Code in a string is measured as part of it, but it is code to the rules.
+    fn propose_inside(&mut self, node: Node<'t>) {
+        let mut cursor = node.walk();
+        if !cursor.goto_first_child() {
+            return;
+        }
+        loop {
+            self.propose(cursor.node());
+            if cursor.goto_first_child() {
+                continue;
+            }
+            while !cursor.goto_next_sibling() {
+                if !cursor.goto_parent() {
+                    return;
+                }
+            }
+        }
     }
 
     fn leaf(&mut self, node: Node<'t>) {
@@ -453,7 +484,7 @@ impl<'s, 't> Walker<'s, 't> {
         &mut self.scopes[last]
     }
 
-    fn finish(mut self) -> Walk {
+    fn finish(mut self) -> (Walk, Vec<Node<'t>>) {
         let top = std::mem::take(self.scope());
         self.found.cyclomatic += top.metrics.cyclomatic;
         self.found.cognitive = top.own.total + top.inner_alone;
@@ -469,7 +500,7 @@ impl<'s, 't> Walker<'s, 't> {
                 lines.code += 1;
             }
         }
-        self.found
+        (self.found, self.candidates)
     }
 }
 

@@ -10,7 +10,7 @@ use ast_grep_config::RuleCore;
 use globset::GlobSet;
 
 use super::languages::Language;
-use super::{checks, limits, secrets};
+use super::{checks, flow, limits, secrets};
 use crate::model::{Category, Confidence, Severity};
 
 pub use list::BUILTIN;
@@ -92,13 +92,22 @@ impl Compiled {
     }
 }
 
-/// The catalogue: every built-in rule, in the order of the list, then the checks in code, the limits of
+/// Which kinds of node some rule may match.
+pub fn kinds(sets: &[&Compiled]) -> Vec<bool> {
+    let most = sets.iter().map(|set| set.by_kind.len()).max().unwrap_or(0);
+    let wanted =
+        |kind: usize| sets.iter().any(|set| set.by_kind.get(kind).is_some_and(|rules| !rules.is_empty()));
+    (0..most).map(wanted).collect()
+}
+
+/// The catalogue: every built-in rule, in the order of the list, then the checks in code, the rules about flows, the limits of
 /// functions and the formats of secrets.
 pub fn catalogue() -> Vec<Rule> {
     let patterns = BUILTIN.iter().filter_map(|(_, document)| read(document, true).ok()).flatten();
     patterns
         .map(|definition| definition.rule)
-        .chain(checks::rules().iter().chain(limits::rules()).chain(secrets::rules()).cloned())
+        .chain(checks::rules().iter().cloned())
+        .chain(flow::rules().chain(limits::rules()).chain(secrets::rules()).cloned())
         .collect()
 }
 

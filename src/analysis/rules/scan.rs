@@ -1,4 +1,4 @@
-//! One walk over a tree that tries the rules at the nodes they can match.
+//! The rules, tried at the nodes that they can match.
 
 use std::ops::Range;
 
@@ -6,9 +6,10 @@ use ast_grep_core::matcher::MatcherExt as _;
 use ast_grep_core::tree_sitter::StrDoc;
 use ast_grep_core::{AstGrep, NodeMatch};
 use ast_grep_language::SupportLang;
+use tree_sitter::Node;
 
 use super::{Compiled, Rule};
-use crate::model::{Confidence, Severity};
+use crate::model::{Confidence, FlowStep, Severity};
 
 /// A rule and the place it matched.
 pub struct Match<'r> {
@@ -26,6 +27,8 @@ pub struct Match<'r> {
     pub severity: Option<Severity>,
     /// How sure it is here, where that differs from the rule.
     pub confidence: Option<Confidence>,
+    /// The way of the data, where the rule follows any.
+    pub flow: Vec<FlowStep>,
 }
 
 /// Nodes between two looks at whether to stop.
@@ -33,9 +36,11 @@ const STOP_INTERVAL: usize = 4_096;
 /// A name's text in a message is cut to so many characters.
 const LONGEST_NAME: usize = 60;
 
-/// Everything the rules find in a file, in the order of the tree; nothing more once `stopped` says so.
+/// Everything the rules find at the nodes of a file that they can match, in the order of the tree; nothing more
+/// once `stopped` says so.
 pub fn scan<'r>(
     root: &AstGrep<StrDoc<SupportLang>>,
+    candidates: Vec<Node<'_>>,
     path: &str,
     sets: &[&'r Compiled],
     stopped: &dyn Fn() -> bool,
@@ -43,7 +48,8 @@ pub fn scan<'r>(
     let mut matches: Vec<Match<'r>> = Vec::new();
     let applies: Vec<Vec<bool>> =
         sets.iter().map(|set| set.rules.iter().map(|(rule, _)| rule.applies_to(path)).collect()).collect();
-    for (count, node) in root.root().dfs().enumerate() {
+    for (count, node) in candidates.into_iter().enumerate() {
+        let node = root.adopt(node);
         if count % STOP_INTERVAL == STOP_INTERVAL - 1 && stopped() {
             break;
         }
@@ -72,6 +78,7 @@ fn of<'r>(rule: &'r Rule, found: &NodeMatch<'_, StrDoc<SupportLang>>) -> Match<'
         identity: None,
         severity: None,
         confidence: None,
+        flow: Vec::new(),
     }
 }
 

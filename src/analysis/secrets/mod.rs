@@ -163,6 +163,7 @@ fn of(path: &str, text: &str, range: &Range<usize>, index: usize, key: Option<&[
         }),
         severity: made_up.then(|| rule.severity.min(Severity::Medium)),
         confidence: made_up.then_some(Confidence::Low),
+        flow: Vec::new(),
     }
 }
 
