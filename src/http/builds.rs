@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::error::{Error, FieldError, Result};
 use crate::jobs::NewRequest;
 use crate::kinds::build::{BuildArtifact, BuildResult, Parameters};
-use crate::model::{Caller, Job, JobId, JobWithBodies, Tags, is_project_name};
+use crate::model::{Caller, Job, JobId, JobWithBodies, Status, Tags, is_project_name};
 use crate::store::Filter;
 
 use super::limits::Submit;
@@ -136,6 +136,8 @@ pub(super) async fn get_build(
     let found = submit::of_kind(app.jobs.find(id, &caller).await?, KIND)?;
     let written = match &found.result {
         Some(result) => Written::in_result(result),
+        // Nothing was written down before the first attempt.
+        None if found.job.started_at.is_none() || found.job.status == Status::Completed => Written::default(),
         None => Written::on_the_way(&app, id).await?,
     };
     let approval = written.approval();

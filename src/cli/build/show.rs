@@ -35,7 +35,7 @@ fn show(meter: &Meter, event: &Event) {
         "file_changed" => meter.line(&format!("  {message} (+{} -{})", data["added"], data["removed"])),
         "tool_call" => meter.line(&format!("  · {message} {}", about(&data))),
         "test_result" | "retrying" | "plan" | "log" | "awaiting_approval" => {
-            meter.line(&format!("  {message}"))
+            meter.line(&format!("  {message}"));
         }
         "progress" => meter.show(percent, message),
         "completed" => meter.show(100, "Done"),

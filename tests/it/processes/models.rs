@@ -1,11 +1,14 @@
 //! A build with a model behind a real server and a real wire: plan, failing test, mend, passing test; and the same with
 //! the server killed at every question to the model.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::client::Client;
 use super::server::{Recipe, SHORT_LEASES, Server};
-use super::{PATIENCE, eventually, holds, within};
+use super::{PATIENCE, eventually, holds};
 use crate::support::replay::{Replay, Scripted};
 
 const WRONG: &str = "def count(text):\n    return len(text.split(' '))\n";
@@ -56,7 +59,8 @@ async fn digests(client: &Client, url: &str, job: &str) -> Vec<Value> {
 #[tokio::test]
 async fn a_build_with_a_model_survives_kill_9_at_every_question_and_ends_with_the_same_files() {
     let (dir, replay) = (tempfile::tempdir().unwrap(), Replay::start().await);
-    replay.find(answer);
+    let gate = Arc::new(Semaphore::new(QUESTIONS));
+    replay.find(answer, &gate);
     let key = ["not", "a", "key"].join("-");
     let settings = [
         ("CODEYARD_ENGINE_MAX_CRASHES", "1000"),
@@ -89,31 +93,32 @@ async fn a_build_with_a_model_survives_kill_9_at_every_question_and_ends_with_th
 
     let job = client.post(server.url(), "/api/build/", &build()).await.accepted();
     let mut asked = QUESTIONS;
-    for _ in 1..QUESTIONS {
-        // One question is answered, the next one is on its way, and will be asked again.
-        asked = two_questions(&replay, asked).await;
+    for _ in 0..QUESTIONS {
+        // Each question is under way when the server dies, and is asked again by the next one.
+        asked = another_question(&replay, asked).await;
         server = replace(&recipe, server).await;
+        asked = another_question(&replay, asked).await;
+        gate.add_permits(1);
     }
     let end = client.until(server.url(), &job, &["completion"]).await;
     assert_eq!(end["status"], "completed", "{end}");
     assert_eq!(digests(&client, server.url(), &job).await, expected);
     let seen = client.get(server.url(), &format!("/api/build/{job}")).await.expect(200);
     assert_eq!(seen["results"]["ended"]["reason"], "tests_passed");
+    assert_eq!(replay.asked().len(), QUESTIONS * 3);
     assert_eq!(seen["cost"]["calls"], QUESTIONS, "an answer that was taken down is not asked for again");
 }
 
-/// Waits until the model is asked twice more; how often it was asked by then.
-async fn two_questions(replay: &Replay, before: usize) -> usize {
+/// Waits until the model is asked once more than before; how often it was asked by then.
+async fn another_question(replay: &Replay, before: usize) -> usize {
     eventually(PATIENCE, "the model is asked", async || {
         let now = replay.asked().len();
-        holds(now >= before + 2, now).map(|()| now)
+        holds(now > before, now).map(|()| now)
     })
     .await
 }
 
 async fn replace(recipe: &Recipe, server: Server) -> Server {
-    server.signal("KILL").await;
-    let fresh = recipe.start().await;
-    within(PATIENCE, "the killed process is gone", server.ended(PATIENCE)).await;
-    fresh
+    server.kill().await;
+    recipe.start().await
 }

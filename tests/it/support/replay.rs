@@ -21,10 +21,13 @@ struct State {
     answers: VecDeque<Scripted>,
     /// What is said when no answer is left.
     otherwise: Option<Scripted>,
-    /// What finds the answer by the question, where the order of questions is not known.
-    finds: Option<fn(&Value) -> Scripted>,
+    /// What finds the answer by the question, where the order of questions is not known, and what lets each through.
+    finds: Option<(Find, Arc<Semaphore>)>,
     asked: Vec<Asked>,
 }
+
+/// Finds the answer to the body of a question.
+type Find = fn(&Value) -> Scripted;
 
 /// An answer as it goes over the wire.
 #[derive(Clone)]
@@ -140,9 +143,9 @@ impl Replay {
         self
     }
 
-    /// Answers by what is asked, from now on.
-    pub(crate) fn find(&self, answer: fn(&Value) -> Scripted) -> &Self {
-        self.state.lock().unwrap().finds = Some(answer);
+    /// Answers by what is asked, from now on, each time that `gate` has a permit.
+    pub(crate) fn find(&self, answer: Find, gate: &Arc<Semaphore>) -> &Self {
+        self.state.lock().unwrap().finds = Some((answer, Arc::clone(gate)));
         self
     }
 
@@ -153,13 +156,22 @@ impl Replay {
 
     async fn serve(&self, mut socket: TcpStream) -> std::io::Result<()> {
         let asked = read_request(&mut socket).await?;
-        let answer = {
+        let (answer, gate) = {
             let mut state = self.state.lock().unwrap();
-            let found = state.finds.map(|find| find(&asked.body));
+            let found = state.finds.as_ref().map(|(find, gate)| (find(&asked.body), Arc::clone(gate)));
             state.asked.push(asked);
+            let (found, gate) = found.unzip();
             let next = found.or_else(|| state.answers.pop_front()).or_else(|| state.otherwise.clone());
-            next.unwrap_or_else(|| Scripted::json(500, &json!({"error": {"message": "no answer is left"}})))
+            let none = || Scripted::json(500, &json!({"error": {"message": "no answer is left"}}));
+            (next.unwrap_or_else(none), gate)
         };
+        if let Some(gate) = gate {
+            tokio::select! {
+                permit = gate.acquire() => permit.unwrap().forget(),
+                // Whoever asked is gone; the permit is for somebody else.
+                _ = socket.read_u8() => return Ok(()),
+            }
+        }
         let mut head = format!("HTTP/1.1 {} x\r\nconnection: close\r\n", answer.status);
         for (name, value) in &answer.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
