@@ -27,6 +27,7 @@ pub struct Config {
     pub auth: Auth,
     pub mail: Mail,
     pub limits: Limits,
+    pub analysis: Analysis,
     pub intake: Intake,
     pub sandbox: Sandbox,
     pub analyzers: Analyzers,
@@ -134,6 +135,14 @@ section!(
     /// `[limits]`
     Limits { requests_per_minute: u32, builds_per_minute: u32, analyses_per_minute: u32 }
 );
+section!(
+    /// `[analysis]`
+    Analysis {
+        cache_dir: String,
+        cache_bytes: u64,
+    }
+);
+
 section!(
     /// `[intake]`
     Intake {

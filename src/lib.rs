@@ -8,6 +8,7 @@
 //! | `store` | SQL and nothing else | – |
 //! | `hub` | who waits for which job; a wake-up, never the truth | – |
 //! | `analysis` | pure: source files in, report out | – |
+//! | `cache` | keeps what an analysis found in a file for the next one, on disk | `analysis` |
 //! | `export` | one file per format that a report is written in | `analysis` |
 //! | `observe` | logs, metrics, traces | – |
 //! | `sandbox` | runs a command with nothing it does not need | – |
@@ -19,7 +20,7 @@
 //! | `auth` | passwords, tokens, keys, tickets, roles | `store`, `mail` |
 //! | `artifacts` | bytes that jobs leave behind | `store` |
 //! | `jobs` | the verbs; the only writer of jobs, the only publisher of events | `store`, `hub` |
-//! | `kinds` | what a job can be, one folder each | `jobs`, `store`, `analysis`, `source`, `sandbox`, `llm`, `agent`, `artifacts`, `scaffold` |
+//! | `kinds` | what a job can be, one folder each | `jobs`, `store`, `analysis`, `cache`, `source`, `sandbox`, `llm`, `agent`, `artifacts`, `scaffold` |
 //! | `worker` | slots, leases, the run as a pipe, rescue, drain | `jobs`, `kinds`, `store` |
 //! | `http` | parse, call one verb, shape the answer | `app`, `agent`, `analysis`, `artifacts`, `auth`, `export`, `hub`, `jobs`, `kinds`, `llm`, `observe`, `source`, `store`, `worker` |
 //! | `app` | wiring | all |
@@ -35,6 +36,7 @@ pub mod analysis;
 pub mod app;
 pub mod artifacts;
 pub mod auth;
+pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,10 +1,12 @@
 //! Code that was copied: the same tokens in several places, whatever the spacing and the comments.
 //!
-//! Every window of [`WINDOW`] tokens gets a rolling hash; the hashes of all files are sorted, so that equal
-//! windows lie side by side, and windows that go on equally are joined to the longest stretch. The work grows
-//! with the code, not with the number of pairs.
+//! Every [`GRAM`] of tokens has a rolling hash, and winnowing keeps a few of them per file: the least of each
+//! [`WINNOW`] in a row, so that no copy of [`WINDOW`] tokens goes without one. (S. Schleimer, D. Wilkerson, A. Aiken:
+//! *Winnowing: Local Algorithms for Document Fingerprinting*, SIGMOD 2003.) Equal hashes of all files lie side by side
+//! once they are sorted, and each such class is drawn out to both sides as far as all its places are the same. The
+//! work grows with the code, not with the number of pairs.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -34,9 +36,14 @@ pub struct DuplicatePlace {
 }
 
 /// What a file brings to the comparison.
-pub(super) struct Stream<'a> {
-    pub(super) path: &'a str,
-    pub(super) tokens: &'a [Token],
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stream {
+    /// The hash of each token.
+    hashes: Vec<u32>,
+    /// The line of each token, from 0.
+    lines: Vec<u32>,
+    /// The hashes of grams that winnowing keeps, and the first token of each.
+    anchors: Vec<(u64, u32)>,
 }
 
 /// The duplicates of a project.
@@ -48,36 +55,45 @@ pub(super) struct Duplicates {
 
 /// Tokens that have to be equal: about ten lines.
 const WINDOW: usize = 70;
+/// Tokens that are hashed together.
+const GRAM: usize = 50;
+/// Grams of which one is kept.
+const WINNOW: usize = WINDOW - GRAM + 1;
 /// Fewer lines are not worth a function.
 const FEWEST_LINES: usize = 6;
-/// Windows with fewer different tokens are tables of data.
-const FEWEST_DIFFERENT: usize = 16;
-/// Places of one window beyond which it is boilerplate, not a copy.
+/// Grams with fewer different tokens are tables of data.
+const FEWEST_DIFFERENT: usize = 14;
+/// Places of one gram beyond which it is boilerplate, not a copy.
 const MOST_PLACES: usize = 500;
 const BASE: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// A window: its hash, its file and its first token.
-type Window = (u64, u32, u32);
+/// A file, by its number, and a token of it.
+type Place = (u32, u32);
 
 /// A stretch of equal tokens and where it starts.
 struct Stretch {
     length: usize,
-    starts: Vec<(u32, u32)>,
+    starts: Vec<Place>,
 }
 
 /// Finds the duplicates among files, which must be in the order of their paths.
-pub(super) fn find(streams: &[Stream<'_>]) -> Duplicates {
-    let mut windows: Vec<Window> =
-        (0_u32..).zip(streams).par_bridge().flat_map_iter(|(file, s)| windows(file, s)).collect();
-    windows.par_sort_unstable();
-    let classes = classes(&windows, streams);
-    drop(windows);
-    let mut stretches = stretches(&classes, streams);
+pub(super) fn find(files: &[(&str, &Stream)]) -> Duplicates {
+    let anchors = |(file, (_, stream)): (u32, &(&str, &Stream))| {
+        stream.anchors.iter().map(|&(hash, at)| (hash, (file, at))).collect::<Vec<_>>()
+    };
+    let mut all: Vec<(u64, Place)> = (0_u32..).zip(files).flat_map(anchors).collect();
+    all.par_sort_unstable();
+    let project = Project(files);
+    let mut classes: Vec<Vec<Place>> =
+        all.chunk_by(|a, b| a.0 == b.0).filter_map(|equal| project.class(equal)).collect();
+    drop(all);
+    classes.sort_unstable();
+    let mut stretches = project.stretches(&classes);
     stretches.sort_by(|a, b| (b.length, &a.starts).cmp(&(a.length, &b.starts)));
-    let mut covered: Vec<HashSet<u32>> = streams.iter().map(|_| HashSet::new()).collect();
+    let mut covered: Vec<HashSet<u32>> = files.iter().map(|_| HashSet::new()).collect();
     let mut groups = Vec::new();
     for stretch in stretches {
-        if let Some(group) = accept(&stretch, streams, &mut covered) {
+        if let Some(group) = project.accept(&stretch, &mut covered) {
             groups.push(group);
         }
     }
@@ -88,121 +104,158 @@ pub(super) fn find(streams: &[Stream<'_>]) -> Duplicates {
     Duplicates { groups, lines }
 }
 
-/// The hashes of all windows of a file.
-fn windows(file: u32, stream: &Stream<'_>) -> Vec<Window> {
-    let tokens = stream.tokens;
-    if tokens.len() < WINDOW {
-        return Vec::new();
-    }
-    let oldest = (0..WINDOW - 1).fold(1_u64, |power, _| power.wrapping_mul(BASE));
-    let mut hash = tokens[..WINDOW].iter().fold(0_u64, |h, t| h.wrapping_mul(BASE).wrapping_add(value(t)));
-    let mut all = Vec::with_capacity(tokens.len() - WINDOW + 1);
-    for (at, start) in (0_u32..).zip(0..=tokens.len() - WINDOW) {
-        if start > 0 {
-            hash = hash.wrapping_sub(value(&tokens[start - 1]).wrapping_mul(oldest));
-            hash = hash.wrapping_mul(BASE).wrapping_add(value(&tokens[start + WINDOW - 1]));
+impl Stream {
+    /// Prepares a file for the comparison.
+    pub(super) fn of(tokens: &[Token]) -> Self {
+        if tokens.len() < WINDOW {
+            return Self::default();
         }
-        all.push((hash, file, at));
+        let hashes: Vec<u32> = tokens.iter().map(|token| token.hash).collect();
+        let lines = tokens.iter().map(|token| token.line).collect();
+        let anchors = winnow(&grams(&hashes));
+        Self { hashes, lines, anchors }
     }
-    all
 }
 
-/// The places of each window that has several, by the place of each of them.
-fn classes(windows: &[Window], streams: &[Stream<'_>]) -> HashMap<(u32, u32), Vec<(u32, u32)>> {
-    let mut classes = HashMap::new();
-    for equal in windows.chunk_by(|a, b| a.0 == b.0) {
-        if equal.len() < 2 {
-            continue;
+/// The hashes of all grams of a file.
+fn grams(hashes: &[u32]) -> Vec<u64> {
+    let value = |hash: u32| u64::from(hash) + 1;
+    let oldest = (0..GRAM - 1).fold(1_u64, |power, _| power.wrapping_mul(BASE));
+    let first = hashes[..GRAM].iter().fold(0_u64, |h, &t| h.wrapping_mul(BASE).wrapping_add(value(t)));
+    let next = hashes.iter().zip(&hashes[GRAM..]).scan(first, |hash, (&gone, &come)| {
+        *hash = hash.wrapping_sub(value(gone).wrapping_mul(oldest));
+        *hash = hash.wrapping_mul(BASE).wrapping_add(value(come));
+        Some(*hash)
+    });
+    std::iter::once(first).chain(next).collect()
+}
+
+/// The least hash of every [`WINNOW`] in a row, the last of several that are equal, each of them once.
+fn winnow(grams: &[u64]) -> Vec<(u64, u32)> {
+    // The bits are mixed first: what is least must not depend on what the code is like.
+    let mixed = |at: usize| (grams[at] ^ (grams[at] >> 29)).wrapping_mul(BASE);
+    let mut kept: Vec<(u64, u32)> = Vec::with_capacity(grams.len() / WINNOW * 2 + 1);
+    // The candidates of the row, from the least on; each is later in the file than the one before.
+    let mut row = VecDeque::<(u64, usize)>::new();
+    for at in 0..grams.len() {
+        let hash = mixed(at);
+        while row.back().is_some_and(|&(other, _)| other >= hash) {
+            row.pop_back();
         }
-        let first = (equal[0].1, equal[0].2);
-        let text = |(file, at): (u32, u32)| &streams[file as usize].tokens[at as usize..at as usize + WINDOW];
-        if text(first).iter().map(|t| t.hash).collect::<HashSet<_>>().len() < FEWEST_DIFFERENT {
-            continue;
+        row.push_back((hash, at));
+        while row.front().is_some_and(|&(_, first)| first + WINNOW <= at) {
+            row.pop_front();
         }
-        let mut places: Vec<(u32, u32)> = Vec::new();
-        for &(_, file, at) in equal {
+        if at + 1 >= WINNOW
+            && let Some(&(hash, least)) = row.front()
+        {
+            let least = u32::try_from(least).unwrap_or(u32::MAX);
+            if kept.last().is_none_or(|&(_, last)| last != least) {
+                kept.push((hash, least));
+            }
+        }
+    }
+    kept
+}
+
+/// The files that are compared, with their paths.
+struct Project<'a>(&'a [(&'a str, &'a Stream)]);
+
+impl Project<'_> {
+    fn hashes(&self, file: u32) -> &[u32] {
+        &self.0[file as usize].1.hashes
+    }
+
+    fn gram(&self, (file, at): Place) -> &[u32] {
+        &self.hashes(file)[at as usize..at as usize + GRAM]
+    }
+
+    /// The places of a gram, if there are several and they are worth it; in order.
+    fn class(&self, equal: &[(u64, Place)]) -> Option<Vec<Place>> {
+        let (_, first) = *equal.first().filter(|_| equal.len() > 1)?;
+        if self.gram(first).iter().collect::<HashSet<_>>().len() < FEWEST_DIFFERENT {
+            return None;
+        }
+        let mut places: Vec<Place> = Vec::new();
+        for &(_, (file, at)) in equal {
             let overlaps = places.last().is_some_and(|&(f, a)| f == file && (at - a) < WINDOW as u32);
-            let same = text((file, at)).iter().zip(text(first)).all(|(a, b)| a.hash == b.hash);
-            if same && !overlaps {
+            if !overlaps && self.gram((file, at)) == self.gram(first) {
                 places.push((file, at));
             }
         }
-        if (2..=MOST_PLACES).contains(&places.len()) {
-            classes.insert(places[0], places);
-        }
+        (2..=MOST_PLACES).contains(&places.len()).then_some(places)
     }
-    classes
-}
 
-/// Joins windows whose places all go on equally.
-fn stretches(classes: &HashMap<(u32, u32), Vec<(u32, u32)>>, streams: &[Stream<'_>]) -> Vec<Stretch> {
-    let moved = |places: &[(u32, u32)], by: u32| places.iter().map(|&(f, a)| (f, a + by)).collect::<Vec<_>>();
-    let mut starts: Vec<&Vec<(u32, u32)>> = classes.values().collect();
-    starts.sort_unstable();
-    let mut stretches = Vec::new();
-    for places in starts {
-        let (file, at) = places[0];
-        let before = at.checked_sub(1).and_then(|at| classes.get(&(file, at)));
-        if before.is_some_and(|before| moved(before, 1) == *places) {
-            continue;
+    /// Draws each class out to both sides. Most classes lie within the stretch of the one before with the same places.
+    fn stretches(&self, classes: &[Vec<Place>]) -> Vec<Stretch> {
+        let mut ends = HashMap::<Vec<(u32, u32)>, u32>::new();
+        let mut stretches = Vec::new();
+        for places in classes {
+            let at = places[0].1;
+            let shape: Vec<_> = places.iter().map(|&(file, other)| (file, other.wrapping_sub(at))).collect();
+            if ends.get(&shape).is_some_and(|&end| at < end) {
+                continue;
+            }
+            let (before, after) = (self.common(places, -1), self.common(places, 1));
+            ends.insert(shape, at + after);
+            let starts: Vec<Place> = places.iter().map(|&(file, at)| (file, at - before)).collect();
+            // A stretch that runs into its own next copy ends where that begins.
+            let apart =
+                starts.windows(2).filter(|two| two[0].0 == two[1].0).map(|two| two[1].1 - two[0].1).min();
+            let length = (before + after).min(apart.unwrap_or(u32::MAX)) as usize;
+            if length >= WINDOW {
+                stretches.push(Stretch { length, starts });
+            }
         }
+        stretches
+    }
+
+    /// How many tokens are the same at all places: from them on, or just before them.
+    fn common(&self, places: &[Place], step: i64) -> u32 {
+        let token = |&(file, at): &Place, steps: i64| {
+            let index = i64::from(at) + if step < 0 { -steps - 1 } else { steps };
+            self.hashes(file).get(usize::try_from(index).ok()?)
+        };
         let mut steps = 0;
-        while classes.get(&(file, at + steps + 1)).is_some_and(|next| *next == moved(places, steps + 1)) {
+        while let Some(hash) = token(&places[0], steps)
+            && places[1..].iter().all(|place| token(place, steps) == Some(hash))
+        {
             steps += 1;
         }
-        let back = common_before(places, streams);
-        let starts = places.iter().map(|&(file, at)| (file, at - back)).collect();
-        stretches.push(Stretch { length: WINDOW + (steps + back) as usize, starts });
+        u32::try_from(steps).unwrap_or(u32::MAX)
     }
-    stretches
-}
 
-/// How many tokens before these places are the same at all of them: where a copy ends earlier than others
-/// do, the others have begun before.
-fn common_before(places: &[(u32, u32)], streams: &[Stream<'_>]) -> u32 {
-    let token = |&(file, at): &(u32, u32), back: u32| {
-        let index = at.checked_sub(back + 1)?;
-        Some(streams[file as usize].tokens[index as usize].hash)
-    };
-    let mut back = 0;
-    while let Some(hash) = token(&places[0], back)
-        && places[1..].iter().all(|place| token(place, back) == Some(hash))
-    {
-        back += 1;
+    /// Makes a group of a stretch, unless longer ones have said it already or it is too short to matter.
+    fn accept(&self, stretch: &Stretch, covered: &mut [HashSet<u32>]) -> Option<DuplicateGroup> {
+        let lines = |&(file, at): &Place| {
+            let lines = &self.0[file as usize].1.lines[at as usize..at as usize + stretch.length];
+            (lines[0], lines[stretch.length - 1])
+        };
+        let new = |place: &&Place| {
+            let (from, to) = lines(place);
+            (from..=to).filter(|line| !covered[place.0 as usize].contains(line)).count() * 2
+                > (to - from) as usize
+        };
+        if !stretch.starts.iter().any(|place| new(&place)) {
+            return None;
+        }
+        let mut places = BTreeSet::new();
+        for place in &stretch.starts {
+            let (from, to) = lines(place);
+            let path = self.0[place.0 as usize].0.to_owned();
+            places.insert(DuplicatePlace { path, line: from as usize + 1, end_line: to as usize + 1 });
+        }
+        let first = places.first()?;
+        let count = first.end_line - first.line + 1;
+        if places.len() < 2 || count < FEWEST_LINES {
+            return None;
+        }
+        for place in &stretch.starts {
+            let (from, to) = lines(place);
+            covered[place.0 as usize].extend(from..=to);
+        }
+        Some(DuplicateGroup { tokens: stretch.length, lines: count, places: places.into_iter().collect() })
     }
-    back
-}
-
-/// Makes a group of a stretch, unless longer ones have said it already or it is too short to matter.
-fn accept(stretch: &Stretch, streams: &[Stream<'_>], covered: &mut [HashSet<u32>]) -> Option<DuplicateGroup> {
-    let lines = |&(file, at): &(u32, u32)| {
-        let tokens = &streams[file as usize].tokens[at as usize..at as usize + stretch.length];
-        (tokens[0].line, tokens.last().map_or(tokens[0].line, |last| last.line))
-    };
-    let new = |place: &&(u32, u32)| {
-        let (from, to) = lines(place);
-        (from..=to).filter(|line| !covered[place.0 as usize].contains(line)).count() * 2
-            > (to - from) as usize
-    };
-    if !stretch.starts.iter().any(|place| new(&place)) {
-        return None;
-    }
-    let mut places = BTreeSet::new();
-    for place in &stretch.starts {
-        let (from, to) = lines(place);
-        let path = streams[place.0 as usize].path.to_owned();
-        places.insert(DuplicatePlace { path, line: from as usize + 1, end_line: to as usize + 1 });
-    }
-    let first = places.first()?;
-    let count = first.end_line - first.line + 1;
-    if places.len() < 2 || count < FEWEST_LINES {
-        return None;
-    }
-    for place in &stretch.starts {
-        let (from, to) = lines(place);
-        covered[place.0 as usize].extend(from..=to);
-    }
-    Some(DuplicateGroup { tokens: stretch.length, lines: count, places: places.into_iter().collect() })
 }
 
 /// Lines that stand in some group, each counted once.
@@ -212,9 +265,4 @@ fn duplicated_lines(groups: &[DuplicateGroup]) -> usize {
         lines.extend((place.line..=place.end_line).map(|line| (place.path.as_str(), line)));
     }
     lines.len()
-}
-
-/// A token as a factor of the rolling hash, never zero.
-fn value(token: &Token) -> u64 {
-    u64::from(token.hash) + 1
 }

@@ -2,14 +2,16 @@
 
 use ast_grep_core::AstGrep;
 use ast_grep_core::tree_sitter::StrDoc;
+use chrono::NaiveDate;
 
 use super::checks;
 use super::coverage::{self, Imported};
+use super::duplicates::Stream;
 use super::fingerprint;
 use super::flow::{self, FileFlows, Part};
 use super::languages::{Content, FileKind, Language, classify};
 use super::limits;
-use super::metrics::{self, FileMetrics, Lines, Token, Walk};
+use super::metrics::{self, FileMetrics, Lines, Walk};
 use super::parse::{NoTree, parse};
 use super::rules::{self, Compiled, Match};
 use super::secrets::{self, Searched};
@@ -33,8 +35,10 @@ pub(super) struct FileAnalysis {
     pub(super) tool: Option<&'static str>,
     /// What the file says about coverage, if it is a report of that.
     pub(super) coverage: Option<Imported>,
+    /// The last day on which it is so: the day after, a suppression has expired.
+    pub(super) holds_until: Option<NaiveDate>,
     /// For the comparison with other files.
-    pub(super) tokens: Vec<Token>,
+    pub(super) stream: Stream,
 }
 
 /// The user's own rules, ready for each language; empty if there are none.
@@ -148,7 +152,8 @@ pub(super) fn finish(
     analysis.findings = outcome.kept;
     analysis.suppressed = outcome.suppressed;
     analysis.unused_suppressions = outcome.unused;
-    analysis.tokens = walk.tokens;
+    analysis.holds_until = outcome.holds_until;
+    analysis.stream = Stream::of(&walk.tokens);
     if flows.cut {
         analysis.noting(file, "data flow: followed only in part, it takes too long")
     } else {

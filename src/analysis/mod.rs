@@ -14,6 +14,7 @@ mod fingerprint;
 pub mod flow;
 pub mod languages;
 mod limits;
+mod memory;
 pub mod metrics;
 mod parse;
 mod recommendations;
@@ -25,6 +26,7 @@ mod suppressions;
 mod technologies;
 mod trace;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
@@ -35,6 +37,7 @@ pub use compare::{Comparison, Moved, compare};
 pub use coverage::{Coverage, FileCoverage};
 pub use duplicates::{DuplicateGroup, DuplicatePlace};
 pub use languages::Language;
+pub use memory::{Key, Memory};
 pub use recommendations::Recommendation;
 pub use report::{Report, SCHEMA_VERSION, Summary};
 pub use rules::BadRule;
@@ -75,6 +78,8 @@ pub struct Options {
     pub today: Option<chrono::NaiveDate>,
     /// How many threads to use; as many as there are processors if not given.
     pub threads: Option<usize>,
+    /// What earlier analyses have found, so that it is not looked for again. The report is the same with it and without.
+    pub memory: Option<Arc<dyn Memory>>,
 }
 
 impl std::fmt::Debug for Options {
@@ -131,6 +136,11 @@ pub fn analyze(
     let custom = file::CustomRules::compile(options)?;
     let mut files: Vec<&SourceFile> = files.iter().collect();
     files.sort_by(|a, b| a.path.cmp(&b.path).then_with(|| a.content.cmp(&b.content)));
+    let remembered = memory::Remembered::new(options);
+    let key = remembered.as_ref().map(|memory| memory.key_of(&files, &skipped));
+    if let Some(report) = remembered.as_ref().zip(key).and_then(|(memory, key)| memory.recall(&key)) {
+        return Ok(report);
+    }
     let whole = || {
         let examined = examine(&files, options, &custom, watch)?;
         Ok::<_, Error>(finish(&files, examined, options, watch))
@@ -141,7 +151,12 @@ pub fn analyze(
         return Err(Error::Stopped);
     }
     external::apply(&mut analyses, &files, options);
-    Ok(report::assemble(analyses, skipped, &options.external))
+    let until = analyses.iter().filter_map(|analysis| analysis.holds_until).min();
+    let report = report::assemble(analyses, skipped, &options.external);
+    if let Some((memory, key)) = remembered.zip(key) {
+        memory.keep(&key, &report, until);
+    }
+    Ok(report)
 }
 
 /// Looks at every file by itself.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::coverage::{self, Coverage};
-use super::duplicates::{self, DuplicateGroup, Duplicates, Stream};
+use super::duplicates::{self, DuplicateGroup, Duplicates};
 use super::external::{self, Analyzer, AnalyzerState};
 use super::file::FileAnalysis;
 use super::metrics::{LanguageLines, Metrics};
@@ -180,13 +180,11 @@ fn type_checkers(external: &[external::Run]) -> Vec<String> {
 }
 
 fn duplicates(analyses: &[FileAnalysis]) -> Duplicates {
-    let streams: Vec<Stream<'_>> = analyses
+    let files: Vec<_> = analyses
         .iter()
-        .filter_map(|analysis| {
-            Some(Stream { path: &analysis.metrics.as_ref()?.path, tokens: &analysis.tokens })
-        })
+        .filter_map(|analysis| Some((analysis.metrics.as_ref()?.path.as_str(), &analysis.stream)))
         .collect();
-    duplicates::find(&streams)
+    duplicates::find(&files)
 }
 
 fn summarize(findings: &[Finding], metrics: &Metrics) -> Summary {

@@ -47,6 +47,8 @@ pub(super) struct Outcome {
     pub(super) suppressed: Vec<Suppressed>,
     /// Comments of ours that suppress nothing.
     pub(super) unused: Vec<Suppression>,
+    /// The last day on which it is so.
+    pub(super) holds_until: Option<NaiveDate>,
 }
 
 /// A finding with the other names of its rule.
@@ -89,6 +91,8 @@ pub(super) fn apply(
             None => outcome.kept.push(named.finding),
         }
     }
+    let dates = marks.iter().filter_map(|mark| mark.suppression.until);
+    outcome.holds_until = dates.filter(|until| today.is_none_or(|today| today <= *until)).min();
     let unused =
         marks.into_iter().zip(used).filter(|(mark, used)| !used && mark.suppression.mark == "codeyard");
     outcome.unused = unused.map(|(mark, _)| mark.suppression).collect();

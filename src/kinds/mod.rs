@@ -15,6 +15,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::OnceCell;
 
 use crate::artifacts::Artifacts;
+use crate::cache::Cache;
 use crate::config::{Config, SandboxLevel};
 use crate::error::{Error, FieldError, Result};
 use crate::jobs::NewRequest;
@@ -45,6 +46,8 @@ pub struct Env {
     pub llm: Arc<Llm>,
     /// What jobs leave behind.
     pub artifacts: Artifacts,
+    /// What earlier analyses have found.
+    pub cache: Option<Arc<Cache>>,
     sandbox: OnceCell<Sandbox>,
 }
 
@@ -57,7 +60,8 @@ impl Env {
         llm: Arc<Llm>,
         artifacts: Artifacts,
     ) -> Self {
-        Self { config, store, fingerprint_key, llm, artifacts, sandbox: OnceCell::new() }
+        let cache = Cache::of(&config.analysis, Some(config.data_dir.join("cache"))).map(Arc::new);
+        Self { config, store, fingerprint_key, llm, artifacts, cache, sandbox: OnceCell::new() }
     }
 
     /// Removes from this machine, and from the bucket, what belonged to a job that was deleted. What fails is tried

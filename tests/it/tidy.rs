@@ -15,6 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("hub", &[]),
     ("analysis", &[]),
+    ("cache", &["analysis"]),
     ("export", &["analysis"]),
     ("observe", &[]),
     ("sandbox", &[]),
@@ -26,7 +27,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("auth", &["store", "mail"]),
     ("artifacts", &["store"]),
     ("jobs", &["store", "hub"]),
-    ("kinds", &["jobs", "store", "analysis", "source", "sandbox", "llm", "agent", "artifacts", "scaffold"]),
+    (
+        "kinds",
+        &["jobs", "store", "analysis", "cache", "source", "sandbox", "llm", "agent", "artifacts", "scaffold"],
+    ),
     ("worker", &["jobs", "kinds", "store"]),
     (
         "http",

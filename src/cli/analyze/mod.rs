@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
@@ -17,6 +18,7 @@ use super::meter::{How, Meter};
 use super::paint::Paint;
 use super::{Surroundings, runtime, say};
 use crate::analysis::{self, Comparison, Language, Options, Report, Watch};
+use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::export;
@@ -78,6 +80,9 @@ pub(super) struct Analyze {
     /// Compare with a former report (--format json): text shows new findings only, and only they fail the run.
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
+    /// Look at every file again, and keep nothing for the next time.
+    #[arg(long)]
+    no_cache: bool,
     /// Say what a rule finds, why that matters and what to do instead, and analyse nothing; `all` lists the rules.
     #[arg(long, value_name = "RULE")]
     explain: Option<String>,
@@ -125,13 +130,18 @@ impl Analyze {
             return Ok(ExitCode::SUCCESS);
         }
         let config = around.config([])?;
-        let options = self.options()?;
+        let cache = self.cache(&config, around);
+        let memory = cache.clone().map(|cache| cache as Arc<dyn analysis::Memory>);
+        let options = Options { memory, ..self.options()? };
         let before = self.baseline.as_deref().map(read_report).transpose()?;
         let meter = Meter::new(How::WhenLong);
         let Tree { files, skipped, revision } = self.take_in(&config, &meter)?;
         let options = Options { external: self.run_others(&files, &config, &meter)?, ..options };
         let report = analysis::analyze(&files, skipped, &options, &Watcher(&meter))?;
         meter.clear();
+        if let Some(Err(error)) = cache.map(|cache| cache.trim()) {
+            tracing::warn!(%error, "the cache of results is not trimmed");
+        }
         let comparison = before.map(|before| analysis::compare(&before, &report));
         let answer = kind::Answer { revision, report };
         let name = self.name();
@@ -146,6 +156,13 @@ impl Analyze {
         let path = Path::new(&self.path);
         let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         whole.file_name().map_or_else(|| self.path.clone(), |name| name.to_string_lossy().into_owned())
+    }
+
+    fn cache(&self, config: &Config, around: &Surroundings) -> Option<Arc<Cache>> {
+        let home = || around.variable("HOME").map(|home| Path::new(home).join(".cache"));
+        let caches = around.variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+        let cache = || Cache::of(&config.analysis, Some(caches?.join("codeyard")));
+        if self.no_cache { None } else { cache().map(Arc::new) }
     }
 
     fn options(&self) -> anyhow::Result<Options> {

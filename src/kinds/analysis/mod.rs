@@ -119,7 +119,9 @@ impl Kind for Analysis {
         let wanted = external::Wanted::allowed(&self.options.with, &env.config.analyzers);
         let wanted = wanted.map_err(|(_, why)| Failure::fatal("BAD_OPTIONS", why))?;
         let today = Some(context.clock().now().date_naive());
-        let options = Options { today, fingerprint_key: Some(env.fingerprint_key.clone()), ..options };
+        let memory = env.cache.clone().map(|cache| cache as Arc<dyn analysis::Memory>);
+        let fingerprint_key = Some(env.fingerprint_key.clone());
+        let options = Options { today, fingerprint_key, memory, ..options };
         let tree = take_in(self.source, &self.options, &env, &context).await?;
         context.begin().await;
         let runs = run_others(&wanted, &tree, &env, &context).await?;
@@ -127,7 +129,11 @@ impl Kind for Analysis {
         let revision = tree.revision.clone();
         let watcher = Watcher { context: context.clone(), shown: AtomicI32::new(BEGUN) };
         let looked = tokio::task::spawn_blocking(move || {
-            analysis::analyze(&tree.files, tree.skipped, &options, &watcher)
+            let report = analysis::analyze(&tree.files, tree.skipped, &options, &watcher);
+            if let Some(Err(error)) = env.cache.as_ref().map(|cache| cache.trim()) {
+                tracing::warn!(%error, "the cache of results is not trimmed");
+            }
+            report
         });
         let report = match looked.await {
             Ok(Ok(report)) => report,

@@ -1,0 +1,124 @@
+//! What is remembered of an earlier analysis, and when it is not believed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use codeyard::analysis::{Memory, Options, Report, Unwatched, Watch, analyze};
+use codeyard::cache::Cache;
+use codeyard::model::SourceFile;
+
+use super::file;
+
+const PLENTY: u64 = 1 << 30;
+
+fn remembering(dir: &Path, most_bytes: u64) -> (Arc<Cache>, Options) {
+    let cache = Arc::new(Cache::open(dir.to_owned(), most_bytes).unwrap());
+    let memory: Arc<dyn Memory> = cache.clone();
+    (cache, Options { memory: Some(memory), ..Options::default() })
+}
+
+/// The report, and whether any file was looked at for it.
+fn look(files: &[SourceFile], options: &Options) -> (Report, bool) {
+    struct Seen(std::sync::atomic::AtomicBool);
+    impl Watch for Seen {
+        fn progress(&self, _: usize, _: usize, _: &str) {
+            self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    let seen = Seen(false.into());
+    let report = analyze(files, Vec::new(), options, &seen).unwrap();
+    (report, seen.0.into_inner())
+}
+
+fn kept(dir: &Path) -> Vec<PathBuf> {
+    let folders =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let mut files: Vec<_> = folders
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    files
+}
+
+fn sources() -> Vec<SourceFile> {
+    vec![file("a.py", "import os\nos.system(input())\n"), file("b.js", "eval(location.hash)\n")]
+}
+
+#[test]
+fn a_remembered_report_is_the_same_and_costs_no_look() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, options) = remembering(dir.path(), PLENTY);
+    let fresh = analyze(&sources(), Vec::new(), &Options::default(), &Unwatched).unwrap();
+    assert!(fresh.findings().count() > 0);
+    let (first, looked) = look(&sources(), &options);
+    assert!(looked && first == fresh);
+    let mut shuffled = sources();
+    shuffled.reverse();
+    let (second, looked) = look(&shuffled, &options);
+    assert!(!looked && second == fresh);
+}
+
+#[test]
+fn whatever_the_report_depends_on_makes_it_another_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, options) = remembering(dir.path(), PLENTY);
+    look(&sources(), &options);
+    let mut renamed = sources();
+    renamed[0].path = "c.py".to_owned();
+    let mut changed = sources();
+    changed[1].content.push(b' ');
+    let others = [
+        (renamed, options.clone()),
+        (changed, options.clone()),
+        (sources()[..1].to_vec(), options.clone()),
+        (sources(), Options { disabled_rules: vec!["py-os-system".to_owned()], ..options.clone() }),
+        (sources(), Options { fingerprint_key: Some(vec![1]), ..options.clone() }),
+    ];
+    for (files, options) in others {
+        assert!(look(&files, &options).1);
+    }
+    let threads = Options { threads: Some(1), ..options };
+    assert!(!look(&sources(), &threads).1, "the number of threads changes nothing");
+}
+
+#[test]
+fn a_report_is_forgotten_when_a_suppression_in_it_expires() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, options) = remembering(dir.path(), PLENTY);
+    let code = "import os\n# codeyard: ignore[py-os-system] trusted until 2027-01-31\nos.system('ls ' + x)\n";
+    let files = [file("a.py", code)];
+    let on = |day| Options { today: NaiveDate::from_ymd_opt(2027, 1, day), ..options.clone() };
+    let (before, _) = look(&files, &on(30));
+    assert_eq!(before.suppressed.len(), 1, "{before:?}");
+    assert!(!look(&files, &on(31)).1);
+    let later = Options { today: NaiveDate::from_ymd_opt(2027, 2, 1), ..options.clone() };
+    let (after, looked) = look(&files, &later);
+    assert!(looked && after.suppressed.is_empty());
+}
+
+#[test]
+fn what_was_damaged_is_not_believed_and_what_is_too_much_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, options) = remembering(dir.path(), PLENTY);
+    let (report, _) = look(&sources(), &options);
+    let path = kept(dir.path()).remove(0);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let (again, looked) = look(&sources(), &options);
+    assert!(looked && again == report);
+    cache.trim().unwrap();
+    assert_eq!(kept(dir.path()).len(), 1);
+
+    let (small, options) = remembering(dir.path(), 10);
+    look(&sources()[..1], &options);
+    assert_eq!(kept(dir.path()).len(), 2);
+    small.trim().unwrap();
+    assert!(kept(dir.path()).is_empty() && dir.path().join("CACHEDIR.TAG").exists());
+    // And one whose directory was deleted under it keeps working.
+    std::fs::remove_dir_all(dir.path()).unwrap();
+    assert!(look(&sources(), &options).1);
+}
