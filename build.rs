@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::{env, fs, io};
+use std::{fs, io};
 
 fn main() -> io::Result<()> {
     // `sqlx::migrate!` does not see a new file.
@@ -18,8 +18,7 @@ fn main() -> io::Result<()> {
     for file in files {
         (&file, fs::read(&file)?).hash(&mut hasher);
     }
-    let version = env::var("CARGO_PKG_VERSION").unwrap_or_default();
-    println!("cargo:rustc-env=CODEYARD_ANALYSIS_DIGEST={version}-{:016x}", hasher.finish());
+    println!("cargo:rustc-env=CODEYARD_ANALYSIS_DIGEST={:016x}", hasher.finish());
     Ok(())
 }
 

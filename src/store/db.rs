@@ -82,12 +82,12 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(Duration::from_secs(settings.acquire_timeout_seconds))
-            // Asking every connection before every use would double the round trips. One that has rested is asked, so
-            // that those of a server that was restarted meanwhile fail nobody's request.
+            // Asking every connection before every use would double the round trips. One that has rested longer than
+            // between two heartbeats is asked, so that those of a server that was restarted fail nobody's request.
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
-                    if meta.idle_for > Duration::from_secs(1) {
+                    if meta.idle_for > Duration::from_secs(5) {
                         connection.ping().await?;
                     }
                     Ok(true)
