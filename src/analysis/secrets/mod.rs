@@ -108,6 +108,10 @@ pub(super) fn search(path: &str, text: &str, key: Option<&[u8]>) -> Searched<'st
     let mut found = BTreeMap::<usize, (Range<usize>, usize)>::new();
     for index in candidates(text) {
         let format = &FORMATS[index];
+        // What a text for people assigns is an example, unless it has a provider's own form.
+        if format.id == "secret-in-assignment" && is_prose(path) {
+            continue;
+        }
         for captures in pattern(index).into_iter().flat_map(|pattern| pattern.captures_iter(text)) {
             let Some(secret) = captures.name("secret").or_else(|| captures.get(0)) else { continue };
             let range = secret.range();
@@ -120,6 +124,12 @@ pub(super) fn search(path: &str, text: &str, key: Option<&[u8]>) -> Searched<'st
     }
     let matches = found.values().map(|(range, index)| of(path, text, range, *index, key)).collect();
     Searched { matches, hidden: found.into_values().map(|(range, _)| range).collect() }
+}
+
+/// Whether a file is written for people.
+fn is_prose(path: &str) -> bool {
+    let ending = path.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+    ending.is_some_and(|ending| ["md", "rst", "adoc"].contains(&ending.as_str()))
 }
 
 /// The formats whose keywords a text has, in the order of the list.

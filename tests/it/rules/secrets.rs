@@ -149,6 +149,19 @@ fn what_stands_in_tests_and_documents_weighs_less() {
 }
 
 #[test]
+fn what_a_document_assigns_is_an_example_and_what_it_leaks_is_not() {
+    let assigned = format!("SECRET_KEY = '{}'\n", noise(24, ALPHANUMERIC));
+    assert_eq!(report(&[file("settings.py", &assigned)]).findings().count(), 1);
+    for path in ["docs/config.rst", "README.md", "guide.adoc"] {
+        assert_eq!(report(&[file(path, &assigned)]).findings().count(), 0, "{path}");
+        for (id, value) in values().into_iter().filter(|(id, _)| *id == "secret-github-token") {
+            let leaked = report(&[file(path, format!("curl -u {value}\n"))]);
+            assert_eq!(leaked.findings().map(|finding| finding.rule.as_str()).collect::<Vec<_>>(), [id]);
+        }
+    }
+}
+
+#[test]
 fn only_a_key_tells_two_secrets_at_the_same_place_apart() {
     let fingerprint = |value: &str, key: Option<&[u8]>| {
         let options = Options { fingerprint_key: key.map(<[u8]>::to_vec), ..Options::default() };
