@@ -132,13 +132,14 @@ impl Machine<'_> {
     /// The rules for which a call makes its argument harmless, if it does.
     fn sanitized(&self, f: &Frame, site: &Site<'_>, callee: &Value) -> Option<Mask> {
         let by_path = site.path.as_ref().and_then(|path| self.model.sanitizers.find(path).next());
-        if let Some(sanitizer) = by_path {
-            // A method of the project's own may have any name.
-            let own = site
-                .receiver
-                .as_ref()
-                .is_some_and(|receiver| !self.targets(f, receiver, &site.name).is_empty());
-            return (callee.callable.is_none() && !own).then_some(sanitizer.clears);
+        // A method of the project's own may have any name.
+        let own = || {
+            let receiver = site.receiver.as_ref();
+            callee.callable.is_some()
+                || receiver.is_some_and(|receiver| !self.targets(f, receiver, &site.name).is_empty())
+        };
+        if let Some(sanitizer) = by_path.filter(|_| !own()) {
+            return Some(sanitizer.clears);
         }
         if matches!(&*site.name, "replace" | "replaceAll" | "ReplaceAll" | "gsub" | "str_replace") {
             let texts: Vec<_> = site.args.iter().filter_map(|arg| arg.value.as_str()).collect();

@@ -40,6 +40,11 @@ pub fn rules() -> impl Iterator<Item = &'static Rule> {
     models::rules().iter().map(|flow| &flow.rule)
 }
 
+/// The ids of the patterns that are silent where flows were followed.
+pub fn replaced() -> impl Iterator<Item = &'static str> {
+    models::rules().iter().flat_map(|flow| flow.replaces.iter().map(String::as_str))
+}
+
 /// What one file brings to the analysis of all.
 #[derive(Default)]
 pub(super) struct Part {

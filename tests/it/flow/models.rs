@@ -12,6 +12,14 @@ fn every_model_and_every_rule_reads() {
 }
 
 #[test]
+fn every_pattern_that_a_rule_replaces_exists() {
+    let ids: HashSet<String> = catalogue().into_iter().map(|rule| rule.id).collect();
+    let replaced: Vec<&str> = flow::replaced().collect();
+    assert!(replaced.len() > 20);
+    assert_eq!(replaced.into_iter().filter(|id| !ids.contains(*id)).collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
 fn every_model_file_stands_in_the_list() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/analysis/flow/models");
     let mut there = HashSet::new();
