@@ -1,7 +1,7 @@
 //! What other analyzers say, taken in as findings of the same form.
 //!
 //! Which tools there are and how their output is read stands in one table ([`TOOLS`]); running them is somebody
-//! else's business. [`apply`] puts what they found among the findings of the files: what a rule of ours or another
+//! else's business. `apply` puts what they found among the findings of the files: what a rule of ours or another
 //! tool has said already is not said twice, and comments suppress these findings as they do ours.
 
 mod formats;

@@ -1,6 +1,6 @@
 //! Builds: from a goal to a tested, packaged project.
 //!
-//! Whoever makes the project ([`scaffolded`], from the catalogue, or [`modelled`], with a model) leaves a workspace whose
+//! Whoever makes the project (`scaffolded`, from the catalogue, or `modelled`, with a model) leaves a workspace whose
 //! every step is kept, and what its tests said; from there on all builds are alike: analysis, packages, result.
 
 mod archive;
