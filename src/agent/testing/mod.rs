@@ -80,6 +80,7 @@ pub struct Case {
 
 /// How many cases ended how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = TestSummary)]
 pub struct Summary {
     /// All.
     pub total: usize,
