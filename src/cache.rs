@@ -1,4 +1,5 @@
-//! Results of analyses in files, one for each key: bounded, shared by processes, safe to delete at any time.
+//! Results of analyses in files, one for each key: bounded, shared by processes, safe to delete at any time. They
+//! hold excerpts of the code, so only their owner may look into the directory.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

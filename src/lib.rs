@@ -8,7 +8,7 @@
 //! | `store` | SQL and nothing else | – |
 //! | `hub` | who waits for which job; a wake-up, never the truth | – |
 //! | `analysis` | pure: source files in, report out | – |
-//! | `cache` | keeps what an analysis found in a file for the next one, on disk | `analysis` |
+//! | `cache` | keeps reports on files that have not changed, on disk | `analysis` |
 //! | `export` | one file per format that a report is written in | `analysis` |
 //! | `observe` | logs, metrics, traces | – |
 //! | `sandbox` | runs a command with nothing it does not need | – |
