@@ -75,6 +75,8 @@ impl App {
         let config = Arc::new(config);
         // Refused now rather than by the first build.
         Prompts::of(&config.agent)?;
+        kinds::analysis::house_rules(&config.analysis)?;
+        kinds::analysis::house_gate(&config.analysis)?;
         let store = Store::open(&config)?;
         let lock = if store.is_shared() { None } else { Some(DataDirLock::take(&config.data_dir)?) };
         store.migrate().await?;

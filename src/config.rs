@@ -130,7 +130,6 @@ section!(
         from: String,
     }
 );
-
 section!(
     /// `[limits]`
     Limits { requests_per_minute: u32, builds_per_minute: u32, analyses_per_minute: u32 }
@@ -140,9 +139,12 @@ section!(
     Analysis {
         cache_dir: String,
         cache_bytes: u64,
+        rules: Vec<String>,
+        fail_on: String,
+        min_score: f64,
+        min_coverage: f64,
     }
 );
-
 section!(
     /// `[intake]`
     Intake {
@@ -576,7 +578,7 @@ mod tests {
         );
         assert!(!format!("{config:?}").contains("from the variable"));
         let dir = tempfile::tempdir().unwrap();
-        let (file, settings) = (dir.path().join("key"), dir.path().join("codeyard.toml"));
+        let [file, settings] = ["key", "settings.toml"].map(|name| dir.path().join(name));
         std::fs::write(&file, "from the file\n").unwrap();
         let own = format!("[llm.providers.mine]\nbase_url = \"http://mine\"\nkey_file = {file:?}\n");
         std::fs::write(&settings, own).unwrap();
@@ -586,9 +588,8 @@ mod tests {
             ("from the file".into(), true)
         );
         std::fs::remove_file(&file).unwrap();
-        assert!(
-            Config::load(Some(&settings), [], []).unwrap_err().to_string().contains("llm.providers.mine")
-        );
+        let said = Config::load(Some(&settings), [], []).unwrap_err().to_string();
+        assert!(said.contains("llm.providers.mine"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Two reports side by side: what is new, what stayed, what moved, what is gone.
+//! A report beside an earlier one: what is new, what stayed, what moved, what is gone.
 //!
 //! Findings are paired in passes, from certain to likely, and each is paired once: our fingerprint in the same
 //! file; our fingerprint in another file (it was renamed); GitHub's line hash in the same file, then in
@@ -10,73 +10,64 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::Report;
-use crate::model::{Finding, Region};
+use crate::model::{Finding, FindingState};
 
-/// What became of the findings between two reports.
+/// What became of the findings of an earlier report. What became of those that are still there, each says itself
+/// ([`Finding::state`]).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Comparison {
-    /// Findings that the earlier report does not have.
-    pub new: Vec<Finding>,
-    /// Findings at the same place as before.
-    pub unchanged: Vec<Finding>,
-    /// Findings that stand on another line or in another file than before.
-    pub moved: Vec<Moved>,
-    /// Findings of the earlier report that the later one does not have.
+pub struct Baseline {
+    /// What the report was compared with, in words: `commit 1a2b3c4`.
+    pub against: String,
+    /// How many findings the earlier report does not have.
+    pub new: usize,
+    /// How many stand where they stood.
+    pub unchanged: usize,
+    /// How many stand on another line or in another file than before.
+    pub moved: usize,
+    /// Findings of the earlier report that are gone.
     pub fixed: Vec<Finding>,
-    /// Findings of the earlier report that a comment suppresses now.
+    /// How many findings of the earlier report are suppressed now.
     pub suppressed: usize,
     /// By how much the score rose, or fell if it is negative.
     pub score_change: Option<f64>,
 }
 
-/// A finding and where it was.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Moved {
-    /// The finding as it is now.
-    pub finding: Finding,
-    /// Its former place.
-    pub from: Region,
-}
-
 /// Snippets of which fewer words are the same are different places.
 const SIMILAR: f64 = 0.6;
 
-/// Compares an earlier report with a later one.
-pub fn compare(before: &Report, after: &Report) -> Comparison {
+/// Compares a report with an earlier one, and says in it what came of the comparison.
+pub fn compare(before: &Report, after: &mut Report, against: impl Into<String>) {
     let old: Vec<&Finding> = before.findings().collect();
     let now: Vec<&Finding> = after.findings().collect();
-    let hidden: Vec<&Finding> = after.suppressed.iter().map(|suppressed| &suppressed.finding).collect();
-    let all: Vec<&Finding> = now.iter().chain(&hidden).copied().collect();
+    let hidden = after.suppressed.iter().map(|suppressed| &suppressed.finding);
+    let all: Vec<&Finding> = now.iter().copied().chain(hidden).collect();
     let pairs = pair(&old, &all);
-    let mut comparison = Comparison {
+    let place = |finding: &Finding| (finding.region.path.clone(), finding.region.line);
+    let state = |(index, finding): (usize, &&Finding)| match pairs.get(&index) {
+        None => FindingState::New,
+        Some(&at) if place(old[at]) == place(finding) => FindingState::Unchanged,
+        Some(_) => FindingState::Moved,
+    };
+    let states: Vec<FindingState> = now.iter().enumerate().map(state).collect();
+    let count = |wanted| states.iter().filter(|state| **state == wanted).count();
+    let paired: BTreeSet<usize> = pairs.values().copied().collect();
+    let gone = old.iter().enumerate().filter(|(index, _)| !paired.contains(index));
+    let baseline = Baseline {
+        against: against.into(),
+        new: count(FindingState::New),
+        unchanged: count(FindingState::Unchanged),
+        moved: count(FindingState::Moved),
+        fixed: gone.map(|(_, finding)| (*finding).clone()).collect(),
+        suppressed: pairs.keys().filter(|index| **index >= now.len()).count(),
         score_change: before
             .quality_score
             .zip(after.quality_score)
             .map(|(a, b)| ((b - a) * 10.0).round() / 10.0),
-        ..Comparison::default()
     };
-    for (index, &finding) in all.iter().enumerate() {
-        let known = pairs.get(&index).map(|&at| old[at]);
-        if index >= now.len() {
-            comparison.suppressed += usize::from(known.is_some());
-            continue;
-        }
-        match known {
-            None => comparison.new.push(finding.clone()),
-            Some(known)
-                if (&known.region.path, known.region.line) == (&finding.region.path, finding.region.line) =>
-            {
-                comparison.unchanged.push(finding.clone());
-            }
-            Some(known) => {
-                comparison.moved.push(Moved { finding: finding.clone(), from: known.region.clone() });
-            }
-        }
+    for (finding, state) in after.findings_mut().zip(states) {
+        finding.state = Some(state);
     }
-    let paired: BTreeSet<usize> = pairs.into_values().collect();
-    let gone = old.iter().enumerate().filter(|(index, _)| !paired.contains(index));
-    comparison.fixed = gone.map(|(_, finding)| (*finding).clone()).collect();
-    comparison
+    after.baseline = Some(baseline);
 }
 
 /// The pairs found so far: from the later finding to the earlier one.

@@ -141,7 +141,7 @@ pub(super) fn finish(
     let (Content::Text(text) | Content::Uncharted(text, _)) = Content::read(&file.content) else {
         return analysis;
     };
-    matches.extend(limits::exceeded(&walk, &text));
+    matches.extend(limits::exceeded(&walk, &text, &options.thresholds));
     matches.retain(|found| !flows.replaces(&found.rule.id, &options.disabled_rules));
     trace::add(&mut matches, flows.found, files, options);
     let searched = secrets::search(&file.path, &text, options.fingerprint_key.as_deref());
@@ -344,6 +344,7 @@ fn finding(found: Match<'_>, region: Region, symbol: String, fingerprints: Finge
         origin: if rule.builtin { Origin::Builtin } else { Origin::Custom },
         also: Vec::new(),
         flow: found.flow,
+        state: None,
     }
 }
 

@@ -2,11 +2,33 @@
 
 use std::sync::OnceLock;
 
+use serde::{Deserialize, Serialize};
+
 use super::languages::Language;
 use super::metrics::{FunctionMetrics, Walk};
 use super::rules::{Match, Rule};
 use super::score::COMPLEX;
 use crate::model::{Category, Confidence, Severity};
+
+/// What is too much of a function: a finding is made of what is more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Thresholds {
+    /// Cognitive complexity.
+    pub complexity: usize,
+    /// Lines of code of its own.
+    pub lines: usize,
+    /// Levels of nesting.
+    pub nesting: usize,
+    /// Parameters.
+    pub parameters: usize,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { complexity: COMPLEX, lines: 100, nesting: 5, parameters: 8 }
+    }
+}
 
 /// A measure of a function and what is too much of it.
 struct Limit {
@@ -14,7 +36,7 @@ struct Limit {
     what: &'static str,
     /// Of the function, and of the lines of code that belong to no function inside it.
     measure: fn(&FunctionMetrics, usize) -> usize,
-    most: usize,
+    most: fn(&Thresholds) -> usize,
     severity: Severity,
     why: &'static str,
     instead: &'static str,
@@ -26,7 +48,7 @@ static LIMITS: &[Limit] = &[
         id: "complex-function",
         what: "a cognitive complexity of",
         measure: |function, _| function.cognitive,
-        most: COMPLEX,
+        most: |thresholds| thresholds.complexity,
         severity: Severity::Medium,
         why: "A reader has to keep all open branches in mind; mistakes hide in functions like this.",
         instead: "Return early, give the inner blocks a name and a function of their own.",
@@ -36,7 +58,7 @@ static LIMITS: &[Limit] = &[
         id: "long-function",
         what: "this many lines of code of its own:",
         measure: |_, own_lines| own_lines,
-        most: 100,
+        most: |thresholds| thresholds.lines,
         severity: Severity::Low,
         why: "It does not fit on a screen, so nobody sees it as a whole.",
         instead: "Split it where its steps part.",
@@ -46,7 +68,7 @@ static LIMITS: &[Limit] = &[
         id: "deep-nesting",
         what: "this many levels of nesting:",
         measure: |function, _| function.nesting,
-        most: 5,
+        most: |thresholds| thresholds.nesting,
         severity: Severity::Low,
         why: "What holds at the innermost line follows from every line around it.",
         instead: "Return or continue early, or move the inner levels into a function.",
@@ -56,7 +78,7 @@ static LIMITS: &[Limit] = &[
         id: "too-many-parameters",
         what: "this many parameters:",
         measure: |function, _| function.parameters,
-        most: 8,
+        most: |thresholds| thresholds.parameters,
         severity: Severity::Low,
         why: "Callers mix them up, above all those of one type.",
         instead: "Group what belongs together into a type of its own.",
@@ -71,12 +93,12 @@ pub(super) fn rules() -> &'static [Rule] {
 }
 
 /// Every function of a file that goes beyond a limit; the finding stands on the line the function starts on.
-pub(super) fn exceeded(walk: &Walk, text: &str) -> Vec<Match<'static>> {
+pub(super) fn exceeded(walk: &Walk, text: &str, thresholds: &Thresholds) -> Vec<Match<'static>> {
     let mut matches = Vec::new();
     let (mut at, mut line) = (0, 1);
     for (function, own_lines) in walk.functions.iter().zip(own_lines(&walk.functions)) {
         let over = LIMITS.iter().zip(rules());
-        let over = over.filter(|(limit, _)| (limit.measure)(function, own_lines) > limit.most);
+        let over = over.filter(|(limit, _)| (limit.measure)(function, own_lines) > (limit.most)(thresholds));
         let mut over = over.peekable();
         if over.peek().is_none() {
             continue;
@@ -124,6 +146,7 @@ fn own_lines(functions: &[FunctionMetrics]) -> Vec<usize> {
 }
 
 fn rule(limit: &Limit) -> Rule {
+    let most = (limit.most)(&Thresholds::default());
     Rule {
         id: limit.id.to_owned(),
         languages: Language::ALL.to_vec(),
@@ -132,10 +155,10 @@ fn rule(limit: &Limit) -> Rule {
         confidence: Confidence::High,
         cwe: vec!["CWE-1121".to_owned()],
         owasp: Vec::new(),
-        message: format!("A function has {} more than {}", limit.what, limit.most),
+        message: format!("A function has {} more than {most}", limit.what),
         why: limit.why.to_owned(),
         instead: limit.instead.to_owned(),
-        example: format!("a function with {} {}", limit.what, limit.most + 1),
+        example: format!("a function with {} {}", limit.what, most + 1),
         references: vec!["https://cwe.mitre.org/data/definitions/1121.html".to_owned()],
         aliases: limit.aliases.iter().map(|alias| (*alias).to_owned()).collect(),
         fix: None,

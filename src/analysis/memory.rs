@@ -49,6 +49,9 @@ impl<'m> Remembered<'m> {
             languages,
             rules,
             disabled_rules,
+            severities,
+            thresholds,
+            suppressions,
             fingerprint_key,
             today,
             threads: _,
@@ -57,7 +60,8 @@ impl<'m> Remembered<'m> {
         } = options;
         let memory = memory.as_deref().filter(|_| external.is_empty())?;
         let languages = languages.as_deref().map(|all| all.iter().map(|one| one.name()).collect::<Vec<_>>());
-        let chosen = (languages, rules, disabled_rules, fingerprint_key, today.is_some());
+        let project = (severities, thresholds, suppressions);
+        let chosen = (languages, rules, disabled_rules, project, fingerprint_key, today.is_some());
         let mut options = Sha256::new();
         add(&mut options, ENGINE.as_bytes());
         add(&mut options, &serde_json::to_vec(&chosen).ok()?);

@@ -12,11 +12,13 @@ pub mod external;
 mod file;
 mod fingerprint;
 pub mod flow;
+mod gate;
 pub mod languages;
 mod limits;
 mod memory;
 pub mod metrics;
 mod parse;
+mod project;
 mod recommendations;
 mod report;
 pub mod rules;
@@ -26,18 +28,22 @@ mod suppressions;
 mod technologies;
 mod trace;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use crate::model::{Skipped, SourceFile};
+use crate::model::{Severity, Skipped, SourceFile};
 
-pub use compare::{Comparison, Moved, compare};
+pub use compare::{Baseline, compare};
 pub use coverage::{Coverage, FileCoverage};
 pub use duplicates::{DuplicateGroup, DuplicatePlace};
+pub use gate::{Gate, GateCondition, GateVerdict, Threshold, check_percentage, check_score};
 pub use languages::Language;
+pub use limits::Thresholds;
 pub use memory::{Key, Memory};
+pub use project::{BadProject, Known, PROJECT_FILE, Project};
 pub use recommendations::Recommendation;
 pub use report::{Report, SCHEMA_VERSION, Summary};
 pub use rules::BadRule;
@@ -69,6 +75,12 @@ pub struct Options {
     pub rules: Vec<String>,
     /// Ids of rules that are not to be applied.
     pub disabled_rules: Vec<String>,
+    /// What the findings of a rule weigh, by its id, where that is not what the rule says.
+    pub severities: BTreeMap<String, Severity>,
+    /// What is too much of a function.
+    pub thresholds: Thresholds,
+    /// Findings that the project knows.
+    pub suppressions: Vec<Known>,
     /// What other analyzers found in the same files.
     pub external: Vec<external::Run>,
     /// A key of this installation, with which the fingerprints of secrets are made; without it two different
@@ -89,6 +101,9 @@ impl std::fmt::Debug for Options {
             .field("languages", &self.languages)
             .field("rules", &self.rules.len())
             .field("disabled_rules", &self.disabled_rules)
+            .field("severities", &self.severities)
+            .field("thresholds", &self.thresholds)
+            .field("suppressions", &self.suppressions)
             .field("external", &self.external.len())
             .field("today", &self.today)
             .field("threads", &self.threads)
@@ -151,8 +166,10 @@ pub fn analyze(
         return Err(Error::Stopped);
     }
     external::apply(&mut analyses, &files, options);
+    let unused = project::apply(&mut analyses, options);
     let until = analyses.iter().filter_map(|analysis| analysis.holds_until).min();
-    let report = report::assemble(analyses, skipped, &options.external);
+    let mut report = report::assemble(analyses, skipped, &options.external);
+    report.unused_suppressions.extend(unused);
     if let Some((memory, key)) = remembered.zip(key) {
         memory.keep(&key, &report, until);
     }

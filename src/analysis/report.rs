@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::compare::Baseline;
 use super::coverage::{self, Coverage};
 use super::duplicates::{self, DuplicateGroup, Duplicates};
 use super::external::{self, Analyzer, AnalyzerState};
 use super::file::FileAnalysis;
+use super::gate::GateVerdict;
 use super::metrics::{LanguageLines, Metrics};
 use super::recommendations::{Recommendation, recommend};
 use super::score::{self, Score};
@@ -38,9 +40,10 @@ pub struct Report {
     pub code_smells: Vec<Finding>,
     /// Findings of the category `type`.
     pub type_errors: Vec<Finding>,
-    /// Findings that a comment suppresses: they count for nothing.
+    /// Findings that a comment or the project's file suppresses: they count for nothing.
     pub suppressed: Vec<Suppressed>,
-    /// Comments of ours that suppress nothing, and so should go.
+    /// Comments of ours, and entries of the project's file, that suppress nothing (or no more: they have expired), and so
+    /// should go.
     pub unused_suppressions: Vec<Suppression>,
     /// Numbers about the project, its files and functions.
     pub metrics: Metrics,
@@ -60,6 +63,12 @@ pub struct Report {
     /// Those of them that checked types. Without any, `type_errors` says nothing about the code.
     #[serde(default)]
     pub type_checkers: Vec<String>,
+    /// Whether it is good enough, if there is a gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateVerdict>,
+    /// What became of the findings of an earlier report, if there is one to compare with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
     /// What was not analysed, and why.
     pub skipped: Vec<Skipped>,
 }
@@ -109,6 +118,24 @@ impl Report {
         self.security_issues.iter().chain(&self.type_errors).chain(&self.code_smells)
     }
 
+    /// The same, to be changed.
+    pub(super) fn findings_mut(&mut self) -> impl Iterator<Item = &mut Finding> {
+        self.security_issues.iter_mut().chain(&mut self.type_errors).chain(&mut self.code_smells)
+    }
+
+    /// Keeps only the findings that are wanted; returns how many went. The score stays that of the whole.
+    pub fn narrow(&mut self, wanted: impl Fn(&Finding) -> bool) -> usize {
+        let before = self.summary.findings;
+        for list in [&mut self.security_issues, &mut self.type_errors, &mut self.code_smells] {
+            list.retain(&wanted);
+        }
+        self.suppressed.retain(|suppressed| wanted(&suppressed.finding));
+        let left: Vec<&Finding> = self.findings().collect();
+        let (findings, by_severity, by_category) = (left.len(), by_severity(&left), by_category(&left));
+        self.summary = Summary { findings, by_severity, by_category, ..self.summary.clone() };
+        before - findings
+    }
+
     /// The worst severity that some finding has with at least this confidence.
     pub fn worst(&self, confidence: Confidence) -> Option<Severity> {
         self.findings().filter(|f| f.confidence >= confidence).map(|f| f.severity).max()
@@ -145,7 +172,7 @@ pub(super) fn assemble(
     metrics.project.coverage = coverage.as_ref().filter(|c| c.lines > 0).map(|c| c.share);
     let score = score::rate(&all, &metrics);
     let recommendations = recommend(&all, &metrics, &duplicates.groups, &score);
-    let summary = summarize(&findings, &metrics);
+    let summary = summarize(&all, &metrics);
     let (security_issues, rest): (Vec<_>, Vec<_>) =
         findings.into_iter().partition(|finding| finding.category == Category::Security);
     let (type_errors, code_smells) = rest.into_iter().partition(|f| f.category == Category::Type);
@@ -169,6 +196,8 @@ pub(super) fn assemble(
         recommendations,
         analyzers: external.iter().map(|run| run.analyzer.clone()).collect(),
         type_checkers: type_checkers(external),
+        gate: None,
+        baseline: None,
         skipped,
     }
 }
@@ -187,9 +216,8 @@ fn duplicates(analyses: &[FileAnalysis]) -> Duplicates {
     duplicates::find(&files)
 }
 
-fn summarize(findings: &[Finding], metrics: &Metrics) -> Summary {
+fn summarize(findings: &[&Finding], metrics: &Metrics) -> Summary {
     let project = &metrics.project;
-    let count = |matches: &dyn Fn(&Finding) -> bool| findings.iter().filter(|f| matches(f)).count();
     Summary {
         files: project.files,
         files_analysed: metrics.files.iter().filter(|file| file.analysed).count(),
@@ -197,11 +225,17 @@ fn summarize(findings: &[Finding], metrics: &Metrics) -> Summary {
         code_lines: project.lines.code,
         functions: project.functions,
         findings: findings.len(),
-        by_severity: Severity::ALL
-            .map(|severity| SeverityCount { severity, count: count(&|f| f.severity == severity) })
-            .to_vec(),
-        by_category: Category::ALL
-            .map(|category| CategoryCount { category, count: count(&|f| f.category == category) })
-            .to_vec(),
+        by_severity: by_severity(findings),
+        by_category: by_category(findings),
     }
+}
+
+fn by_severity(findings: &[&Finding]) -> Vec<SeverityCount> {
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    Severity::ALL.map(|severity| SeverityCount { severity, count: count(severity) }).to_vec()
+}
+
+fn by_category(findings: &[&Finding]) -> Vec<CategoryCount> {
+    let count = |category| findings.iter().filter(|finding| finding.category == category).count();
+    Category::ALL.map(|category| CategoryCount { category, count: count(category) }).to_vec()
 }

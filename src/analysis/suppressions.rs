@@ -14,14 +14,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Category, Finding};
 
-/// A comment that suppresses findings.
+/// A comment, or an entry of the project's file, that suppresses findings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Suppression {
     /// The file.
     pub path: String,
-    /// The line the comment is on.
+    /// The line it is on.
     pub line: usize,
-    /// Whose mark it is, for example `codeyard` or `noqa`.
+    /// Whose mark it is, for example `codeyard` or `noqa`; `codeyard.toml` if it stands there.
     pub mark: String,
     /// The rules it names; none means all.
     pub rules: Vec<String>,
@@ -29,14 +29,17 @@ pub struct Suppression {
     pub reason: String,
     /// The last day on which it holds.
     pub until: Option<NaiveDate>,
+    /// Whether that day has passed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expired: bool,
 }
 
-/// A finding that a comment suppresses. It counts for nothing, but it is not hidden.
+/// A finding that is suppressed. It counts for nothing, but it is not hidden.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Suppressed {
     /// The finding.
     pub finding: Finding,
-    /// The comment.
+    /// By what.
     pub by: Suppression,
 }
 
@@ -76,7 +79,7 @@ pub(super) fn apply(
     comments: &[Range<usize>],
     today: Option<NaiveDate>,
 ) -> Outcome {
-    let marks = marks(path, text, comments);
+    let mut marks = marks(path, text, comments);
     let index = LineIndex::of(&marks);
     let mut used = vec![false; marks.len()];
     let mut outcome = Outcome::default();
@@ -93,10 +96,18 @@ pub(super) fn apply(
     }
     let dates = marks.iter().filter_map(|mark| mark.suppression.until);
     outcome.holds_until = dates.filter(|until| today.is_none_or(|today| today <= *until)).min();
+    for mark in &mut marks {
+        mark.suppression.expired = expired(mark.suppression.until, today);
+    }
     let unused =
         marks.into_iter().zip(used).filter(|(mark, used)| !used && mark.suppression.mark == "codeyard");
     outcome.unused = unused.map(|(mark, _)| mark.suppression).collect();
     outcome
+}
+
+/// Whether a day has passed; without today's date, none has.
+pub(super) fn expired(until: Option<NaiveDate>, today: Option<NaiveDate>) -> bool {
+    until.zip(today).is_some_and(|(until, today)| today > until)
 }
 
 /// The marks by the lines they cover, so that a file full of them costs no more than its length.
@@ -130,7 +141,6 @@ impl LineIndex {
 impl Mark {
     fn covers(&self, named: &Named, today: Option<NaiveDate>) -> bool {
         let (finding, rules) = (&named.finding, &self.suppression.rules);
-        let expired = self.suppression.until.zip(today).is_some_and(|(until, today)| today > until);
         let there =
             self.lines.contains(&finding.region.line) || self.lines.contains(&finding.region.end_line);
         let meant = rules.is_empty()
@@ -141,7 +151,10 @@ impl Mark {
                         || named.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
                 })
             });
-        !expired && there && meant && (!self.security_only || finding.category == Category::Security)
+        !expired(self.suppression.until, today)
+            && there
+            && meant
+            && (!self.security_only || finding.category == Category::Security)
     }
 }
 
@@ -173,6 +186,7 @@ fn marks(path: &str, text: &str, comments: &[Range<usize>]) -> Vec<Mark> {
                     rules,
                     until: expiry(&reason),
                     reason,
+                    expired: false,
                 },
                 lines,
                 security_only,

@@ -16,7 +16,7 @@ pub(super) enum Detail {
 
 /// Writes a finding: what and how bad, where, the code, and, in full, why and what to do.
 pub(super) fn write(to: &mut impl Write, finding: &Finding, detail: Detail, paint: Paint) -> fmt::Result {
-    let label = format!("{}[{}]", severity(finding.severity), harmless(&finding.rule));
+    let label = format!("{}[{}]", finding.severity.as_str(), harmless(&finding.rule));
     let label = paint.severity(finding.severity, label);
     writeln!(to, "{label} {}{}", paint.bold(harmless(&finding.message)), paint.dim(marks(finding)))?;
     write_region(to, &finding.region, finding.severity, paint)?;
@@ -99,17 +99,6 @@ fn marks(finding: &Finding) -> String {
     format!("  ({})", marks.join(", "))
 }
 
-/// The word for a severity.
-pub(super) fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Critical => "critical",
-        Severity::High => "high",
-        Severity::Medium => "medium",
-        Severity::Low => "low",
-        Severity::Info => "info",
-    }
-}
-
 /// The word for a category.
 pub(super) fn category(category: Category) -> &'static str {
     match category {
@@ -161,6 +150,7 @@ mod tests {
             origin: Origin::Builtin,
             also: Vec::new(),
             flow: Vec::new(),
+            state: None,
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Write};
 
-use super::frame::severity;
 use super::paint::{Grade, Paint, count, grouped, harmless};
 use crate::analysis::Report;
 use crate::analysis::external::AnalyzerState;
@@ -84,7 +83,7 @@ fn write_findings(to: &mut impl Write, report: &Report, paint: Paint) -> fmt::Re
         .by_severity
         .iter()
         .map(|entry| {
-            let text = format!("{} {}", grouped(entry.count), severity(entry.severity));
+            let text = format!("{} {}", grouped(entry.count), entry.severity.as_str());
             if entry.count == 0 { text } else { paint.severity(entry.severity, text).to_string() }
         })
         .collect();

@@ -18,6 +18,7 @@ pub(super) fn write(document: &Document<'_>) -> Result<Vec<u8>, Error> {
         "message",
         "fix",
         "fingerprint",
+        "state",
     ])?;
     for finding in report.findings() {
         let region = &finding.region;
@@ -33,6 +34,7 @@ pub(super) fn write(document: &Document<'_>) -> Result<Vec<u8>, Error> {
             &finding.message,
             &finding.fix,
             &finding.fingerprints.stable,
+            &finding.state.map(word).unwrap_or_default(),
         ];
         writer.write_record(record.map(|cell| harmless(cell)))?;
     }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{Document, Error, word};
-use crate::analysis::Report;
-use crate::model::{Finding, Severity};
+use crate::analysis::{Baseline, Report};
+use crate::model::{Finding, FindingState, Severity};
 
 /// Rows of a table; more would not be read.
 const MOST_ROWS: usize = 50;
@@ -14,6 +14,8 @@ pub(super) fn write(document: &Document<'_>) -> Result<Vec<u8>, Error> {
     let report = document.report;
     let mut text = String::from("# Code quality report\n\n");
     score(report, &mut text);
+    gate(report, &mut text);
+    baseline(report, &mut text);
     chart(report, &mut text);
     recommendations(report, &mut text);
     findings(report, &mut text);
@@ -51,6 +53,26 @@ fn score(report: &Report, text: &mut String) {
     text.push('\n');
 }
 
+fn gate(report: &Report, text: &mut String) {
+    let Some(gate) = &report.gate else { return };
+    let verdict = if gate.passed { "passed" } else { "failed" };
+    let _ = writeln!(text, "## Quality gate: {verdict}\n");
+    for condition in &gate.conditions {
+        let mark = if condition.passed { 'x' } else { ' ' };
+        let _ = writeln!(text, "- [{mark}] {} (wanted: {})", cell(&condition.found), cell(&condition.wanted));
+    }
+    text.push('\n');
+}
+
+fn baseline(report: &Report, text: &mut String) {
+    let Some(Baseline { against, new, unchanged, moved, fixed, .. }) = &report.baseline else { return };
+    let (against, fixed) = (cell(against), fixed.len());
+    let _ = writeln!(
+        text,
+        "Compared with {against}: **{new} new**, {unchanged} unchanged, {moved} moved, {fixed} fixed.\n"
+    );
+}
+
 fn chart(report: &Report, text: &mut String) {
     if report.summary.findings == 0 {
         return;
@@ -85,9 +107,10 @@ fn findings(report: &Report, text: &mut String) {
         text.push_str("| place | rule | finding |\n|---|---|---|\n");
         for finding in these.iter().take(MOST_ROWS) {
             let place = format!("{}:{}", finding.region.path, finding.region.line);
+            let new = if finding.state == Some(FindingState::New) { "**new** " } else { "" };
             let _ = writeln!(
                 text,
-                "| `{}` | {} | {} |",
+                "| `{}` | {} | {new}{} |",
                 code(&place),
                 cell(&finding.rule),
                 cell(&finding.message)

@@ -12,12 +12,9 @@ mod sarif;
 mod schema;
 mod xlsx;
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 
-use crate::analysis::{Comparison, Report};
-use crate::model::Finding;
+use crate::analysis::Report;
 
 pub use schema::schema;
 
@@ -26,8 +23,6 @@ pub use schema::schema;
 pub struct Document<'a> {
     /// The report.
     pub report: &'a Report,
-    /// What became of the findings of an earlier report, if there is one to compare with.
-    pub comparison: Option<&'a Comparison>,
     /// What the code is called.
     pub name: Option<&'a str>,
     /// The commit that the report is about.
@@ -38,7 +33,7 @@ pub struct Document<'a> {
 
 impl<'a> From<&'a Report> for Document<'a> {
     fn from(report: &'a Report) -> Self {
-        Self { report, comparison: None, name: None, revision: None, date: None }
+        Self { report, name: None, revision: None, date: None }
     }
 }
 
@@ -108,27 +103,6 @@ pub static FORMATS: &[Format] = &[
 /// The format of this name.
 pub fn format(name: &str) -> Option<&'static Format> {
     FORMATS.iter().find(|format| format.name == name)
-}
-
-/// What became of each finding of a report since the one before it.
-struct States<'a>(HashMap<(&'a str, &'a str, usize, usize, &'a str), &'static str>);
-
-impl<'a> States<'a> {
-    fn of(comparison: &'a Comparison) -> Self {
-        let new = comparison.new.iter().map(|finding| (finding, "new"));
-        let moved = comparison.moved.iter().map(|moved| (&moved.finding, "moved"));
-        Self(new.chain(moved).map(|(finding, state)| (key(finding), state)).collect())
-    }
-
-    /// `new`, `moved` or `unchanged`.
-    fn get(&self, finding: &Finding) -> &'static str {
-        self.0.get(&key(finding)).copied().unwrap_or("unchanged")
-    }
-}
-
-fn key(finding: &Finding) -> (&str, &str, usize, usize, &str) {
-    let region = &finding.region;
-    (&finding.rule, &region.path, region.line, region.column, &finding.fingerprints.stable)
 }
 
 /// A value of one of the model's enums as the report writes it, for example `high`.

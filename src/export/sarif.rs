@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Document, Error, States, clipped, word};
-use crate::analysis::Report;
+use super::{Document, Error, clipped, word};
 use crate::analysis::rules::{Rule, catalogue};
-use crate::model::{Category, Confidence, Finding, Region, Severity};
+use crate::analysis::{PROJECT_FILE, Report, Suppression};
+use crate::model::{Category, Confidence, Finding, FindingState, Region, Severity};
 
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
@@ -21,9 +21,8 @@ const LONGEST_DESCRIPTION: usize = 1_024;
 /// Writes the report as a log with one run.
 pub(super) fn write(document: &Document<'_>) -> Result<Vec<u8>, Error> {
     let report = document.report;
-    let mut findings: Vec<(&Finding, Option<&str>)> =
-        report.findings().map(|finding| (finding, None)).collect();
-    findings.extend(report.suppressed.iter().map(|s| (&s.finding, Some(s.by.reason.as_str()))));
+    let mut findings: Vec<Found<'_>> = report.findings().map(|finding| (finding, None)).collect();
+    findings.extend(report.suppressed.iter().map(|s| (&s.finding, Some(&s.by))));
     let all = findings.len();
     if all > MOST_RESULTS {
         // The worst are kept; the sort is stable, so that the rest stays in the order of the report.
@@ -31,20 +30,7 @@ pub(super) fn write(document: &Document<'_>) -> Result<Vec<u8>, Error> {
         findings.truncate(MOST_RESULTS);
     }
     let (rules, indexes) = rules(&findings);
-    let states = document.comparison.map(States::of);
-    let results: Vec<Value> = findings
-        .iter()
-        .map(|(finding, reason)| {
-            let mut result = result(finding, *reason, &indexes);
-            if let Some(states) = states.as_ref().filter(|_| reason.is_none()) {
-                result["baselineState"] = match states.get(finding) {
-                    "moved" => json!("updated"),
-                    state => json!(state),
-                };
-            }
-            result
-        })
-        .collect();
+    let results: Vec<Value> = findings.iter().map(|(finding, by)| result(finding, *by, &indexes)).collect();
     let log = json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -60,14 +46,17 @@ pub(super) fn write(document: &Document<'_>) -> Result<Vec<u8>, Error> {
                 "toolExecutionNotifications": notifications(report, all),
             }],
             "results": results,
-            "properties": { "qualityScore": report.quality_score },
+            "properties": { "qualityScore": report.quality_score, "gate": report.gate },
         }],
     });
     Ok(serde_json::to_vec_pretty(&log)?)
 }
 
+/// A finding, and what suppresses it.
+type Found<'f> = (&'f Finding, Option<&'f Suppression>);
+
 /// The rules that some finding names, and the place of each in their list.
-fn rules<'f>(findings: &[(&'f Finding, Option<&str>)]) -> (Vec<Value>, BTreeMap<&'f str, usize>) {
+fn rules<'f>(findings: &[Found<'f>]) -> (Vec<Value>, BTreeMap<&'f str, usize>) {
     let known: BTreeMap<String, Rule> = catalogue().into_iter().map(|rule| (rule.id.clone(), rule)).collect();
     let mut used = BTreeMap::new();
     for (finding, _) in findings {
@@ -129,7 +118,7 @@ fn properties(finding: &Finding, rule: Option<&Rule>) -> Value {
     properties
 }
 
-fn result(finding: &Finding, suppressed: Option<&str>, indexes: &BTreeMap<&str, usize>) -> Value {
+fn result(finding: &Finding, suppressed: Option<&Suppression>, indexes: &BTreeMap<&str, usize>) -> Value {
     let mut result = json!({
         "ruleId": finding.rule,
         "ruleIndex": indexes.get(finding.rule.as_str()),
@@ -167,8 +156,16 @@ fn result(finding: &Finding, suppressed: Option<&str>, indexes: &BTreeMap<&str, 
             }],
         }]);
     }
-    if let Some(reason) = suppressed {
-        result["suppressions"] = json!([{ "kind": "inSource", "justification": reason }]);
+    if let Some(state) = finding.state {
+        result["baselineState"] = match state {
+            FindingState::New => json!("new"),
+            FindingState::Unchanged => json!("unchanged"),
+            FindingState::Moved => json!("updated"),
+        };
+    }
+    if let Some(by) = suppressed {
+        let kind = if by.mark == PROJECT_FILE { "external" } else { "inSource" };
+        result["suppressions"] = json!([{ "kind": kind, "justification": by.reason }]);
     }
     result
 }

@@ -156,9 +156,17 @@ fn summary(sheet: &mut Worksheet, document: &Document<'_>) -> Result<(), XlsxErr
     for entry in &totals.by_category {
         rows.push(row![format!("Findings: {}", word(entry.category)), entry.count]);
     }
-    if let Some(comparison) = document.comparison {
-        rows.push(row!["New since the last report", comparison.new.len()]);
-        rows.push(row!["Fixed since the last report", comparison.fixed.len()]);
+    for condition in report.gate.iter().flat_map(|gate| &gate.conditions) {
+        let title = format!("Gate: {}", condition.name);
+        let verdict = if condition.passed { "passed" } else { "failed" };
+        rows.push(row![title, verdict, format!("{}; wanted: {}", condition.found, condition.wanted)]);
+    }
+    if let Some(baseline) = &report.baseline {
+        rows.push(row!["Compared with", baseline.against.as_str()]);
+        rows.push(row!["New since then", baseline.new]);
+        rows.push(row!["Unchanged since then", baseline.unchanged]);
+        rows.push(row!["Moved since then", baseline.moved]);
+        rows.push(row!["Fixed since then", baseline.fixed.len()]);
     }
     rows.extend([
         row!["Files", totals.files],
@@ -190,6 +198,7 @@ fn findings(sheet: &mut Worksheet, report: &Report) -> Result<(), XlsxError> {
         ("Instead", 70.0),
         ("Symbol", 24.0),
         ("Fingerprint", 24.0),
+        ("State", 12.0),
     ];
     let mut findings: Vec<_> = report.findings().collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -208,6 +217,7 @@ fn findings(sheet: &mut Worksheet, report: &Report) -> Result<(), XlsxError> {
             finding.fix.as_str(),
             finding.symbol.as_str(),
             finding.fingerprints.stable.as_str(),
+            finding.state.map(word).unwrap_or_default(),
         ]
     });
     table(sheet, "Findings", &columns, rows)

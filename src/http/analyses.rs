@@ -16,11 +16,13 @@ use super::submit::{self, Accepted};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::jobs::NewRequest;
-use crate::kinds::analysis::{Analysis, AnalysisOptions, AnalysisSource, Answer, external, intake};
+use crate::kinds::analysis::{
+    Analysis, AnalysisOptions, AnalysisSource, Answer, BaselineChoice, external, intake,
+};
 use crate::kinds::{Kind, request};
-use crate::model::{Caller, Job, JobId, JobWithBodies, Tags};
+use crate::model::{Caller, Job, JobId, JobWithBodies, Status, Tags};
 use crate::source::{self, SourceFileText};
-use crate::store::Filter;
+use crate::store::{Filter, JobPage};
 
 const KIND: &str = Analysis::POLICY.kind;
 
@@ -140,13 +142,14 @@ pub(super) async fn create_analysis(
     headers: HeaderMap,
     body: Request,
 ) -> Result<(StatusCode, Json<Accepted>), Problem> {
-    let wanted = if is_form(&headers) {
+    let mut wanted = if is_form(&headers) {
         from_form(&app, body).await?
     } else {
         from_json(&app, &headers, body).await?
     };
     check(&app, &wanted)?;
     let filing = submit::filing(wanted.project, wanted.tags)?;
+    settle_baseline(&app, &caller, &mut wanted.analysis, filing.project.as_deref()).await?;
     app.limits.submit(Submit::Analysis, caller.user)?;
     let idempotency = submit::idempotency(&headers, &wanted.fingerprint)?;
     let new = NewRequest {
@@ -340,6 +343,49 @@ fn check(app: &App, wanted: &Wanted) -> Result<()> {
     external::Wanted::allowed(&analysis.options.with, &app.config.analyzers)
         .map_err(|(place, why)| Error::invalid(format!("options.with[{place}]"), why))?;
     analysis.options.to_engine().map_err(|(field, why)| Error::invalid(field, why))?;
+    Ok(())
+}
+
+/// Finds the analysis to compare with, while it is known who asks.
+async fn settle_baseline(
+    app: &App,
+    caller: &Caller,
+    analysis: &mut Analysis,
+    project: Option<&str>,
+) -> Result<()> {
+    let refuse = |why: &str| Err(Error::invalid("options.baseline", why));
+    match &analysis.options.baseline {
+        None => {}
+        Some(BaselineChoice::Reference(reference)) => {
+            let AnalysisSource::Repository { url, .. } = &analysis.source else {
+                return refuse("only a repository has commits");
+            };
+            let former = source::Source::Repository { url: url.clone(), reference: Some(reference.clone()) };
+            source::check(&former, &intake(&app.config.intake))
+                .map_err(|error| Error::invalid("options.baseline", error.to_string()))?;
+        }
+        Some(BaselineChoice::Analysis(id)) => match app.jobs.check(*id, caller).await {
+            Ok(job) if job.kind != KIND => return refuse("is no analysis"),
+            Ok(job) if job.status != Status::Completed => return refuse("has no report (yet)"),
+            Ok(_) => {}
+            Err(Error::NotFound(_)) => return refuse("there is no such analysis"),
+            Err(error) => return Err(error),
+        },
+        Some(BaselineChoice::Latest) => {
+            let Some(project) = project else { return refuse("`latest` needs a `project`") };
+            let filter = Filter {
+                owner: Some(caller.user),
+                kind: Some(KIND.to_owned()),
+                project: Some(project.to_owned()),
+                status: Some(Status::Completed),
+                ..Filter::default()
+            };
+            let page = JobPage { limit: 1, offset: 0, after: None };
+            let last = app.store.list_jobs(&filter, page).await?;
+            // The first one has nothing to be compared with.
+            analysis.options.baseline = last.first().map(|job| BaselineChoice::Analysis(job.id));
+        }
+    }
     Ok(())
 }
 

@@ -76,7 +76,7 @@ pub(super) async fn export_report(
     let format = export::format(&format).ok_or(Error::NotFound("format"))?;
     let finished = finished(&app, &caller, id).await?;
     let before = match query.baseline {
-        Some(id) => Some(self::finished(&app, &caller, id).await?),
+        Some(id) => Some((id, self::finished(&app, &caller, id).await?)),
         None => None,
     };
     // Large reports take a while to read and to write.
@@ -112,16 +112,15 @@ async fn finished(app: &App, caller: &Caller, id: JobId) -> Result<Finished> {
 }
 
 impl Finished {
-    fn write(&self, format: &export::Format, before: Option<Self>) -> anyhow::Result<Vec<u8>> {
-        let report: Report = serde_json::from_str(&self.result)?;
+    fn write(&self, format: &export::Format, before: Option<(JobId, Self)>) -> anyhow::Result<Vec<u8>> {
+        let mut report: Report = serde_json::from_str(&self.result)?;
         let Beside { revision } = serde_json::from_str(&self.result)?;
-        let comparison = before
-            .map(|before| serde_json::from_str::<Report>(&before.result))
-            .transpose()?
-            .map(|before| analysis::compare(&before, &report));
+        if let Some((id, before)) = before {
+            let before: Report = serde_json::from_str(&before.result)?;
+            analysis::compare(&before, &mut report, format!("analysis {id}"));
+        }
         let document = export::Document {
             report: &report,
-            comparison: comparison.as_ref(),
             name: self.name.as_deref(),
             revision: revision.as_deref(),
             date: self.date,

@@ -45,6 +45,21 @@ pub struct Finding {
     /// The way of the data from its source to the place, in order; empty where the rule follows none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flow: Vec<FlowStep>,
+    /// What became of it since the report that this one was compared with, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<FindingState>,
+}
+
+/// What became of a finding since an earlier report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FindingState {
+    /// It was not there.
+    New,
+    /// It stands where it stood.
+    Unchanged,
+    /// It stood on another line or in another file.
+    Moved,
 }
 
 /// What kind of problem a finding is.
@@ -94,6 +109,17 @@ pub enum Severity {
 impl Severity {
     /// Every severity, worst first.
     pub const ALL: [Self; 5] = [Self::Critical, Self::High, Self::Medium, Self::Low, Self::Info];
+
+    /// The word for it, as reports write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Low => "low",
+            Self::Info => "info",
+        }
+    }
 }
 
 /// How likely a finding is to be true; greater is surer.

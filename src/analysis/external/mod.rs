@@ -276,6 +276,7 @@ impl<'t> Reader<'t> {
                 origin: Origin::External { tool: (*tool).to_owned() },
                 also: Vec::new(),
                 flow: Vec::new(),
+                state: None,
             };
             findings.push((Named { finding, aliases: vec![hit.rule.clone()] }, hit.rule.clone()));
         }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 
 use crate::analysis::rules::{Rule, catalogue};
-use crate::cli::frame::{category, confidence, severity};
+use crate::cli::frame::{category, confidence};
 use crate::cli::paint::Paint;
 use crate::cli::{Surroundings, say};
 
@@ -30,13 +30,13 @@ pub(super) fn run(id: &str, around: &Surroundings) -> anyhow::Result<ExitCode> {
 }
 
 fn write_line(to: &mut String, rule: &Rule, paint: Paint) -> fmt::Result {
-    let bad = paint.severity(rule.severity, format!("{:8}", severity(rule.severity)));
+    let bad = paint.severity(rule.severity, format!("{:8}", rule.severity.as_str()));
     writeln!(to, "{bad} {:36} {}", rule.id, rule.message)
 }
 
 fn write_page(to: &mut String, rule: &Rule, paint: Paint) -> fmt::Result {
     let languages: Vec<&str> = rule.languages.iter().map(|language| language.name()).collect();
-    let mut marks = vec![category(rule.category), severity(rule.severity), confidence(rule.confidence)];
+    let mut marks = vec![category(rule.category), rule.severity.as_str(), confidence(rule.confidence)];
     marks.extend(rule.cwe.iter().chain(&rule.owasp).map(String::as_str));
     writeln!(to, "{}  {}", paint.severity(rule.severity, &rule.id), paint.bold(&rule.message))?;
     writeln!(to, "{}: {}\n", languages.join(", "), marks.join(", "))?;

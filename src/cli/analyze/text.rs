@@ -2,15 +2,18 @@
 
 use std::io::{self, Write};
 
-use super::{Sheet, Threshold};
-use crate::analysis::Comparison;
+use super::look::Looked;
+use crate::analysis::{Baseline, GateVerdict};
 use crate::cli::frame::{self, Detail};
-use crate::cli::paint::{Grade, Paint, count, grouped};
+use crate::cli::paint::{Grade, Paint, count, grouped, harmless};
 use crate::cli::summary;
+use crate::model::{Finding, FindingState};
 
-/// Writes every finding in the order of the code, the summary, and the verdict.
-pub(super) fn write(sheet: &Sheet<'_>, paint: Paint, to: &mut dyn Write) -> io::Result<()> {
-    let mut findings = sheet.findings();
+/// Writes every finding (the new ones only, against a baseline) in the order of the code, the summary, and the verdict.
+pub(super) fn write(looked: &Looked, paint: Paint, to: &mut dyn Write) -> io::Result<()> {
+    let report = &looked.answer.report;
+    let shown = |finding: &&Finding| finding.state.is_none_or(|state| state == FindingState::New);
+    let mut findings: Vec<&Finding> = report.findings().filter(shown).collect();
     findings.sort_by(|a, b| (&a.region, &a.rule).cmp(&(&b.region, &b.rule)));
     for finding in findings {
         let mut text = String::new();
@@ -18,37 +21,44 @@ pub(super) fn write(sheet: &Sheet<'_>, paint: Paint, to: &mut dyn Write) -> io::
         writeln!(to, "{text}")?;
     }
     let mut text = String::new();
-    summary::write(&mut text, &sheet.answer.report, paint).map_err(io::Error::other)?;
+    summary::write(&mut text, report, paint).map_err(io::Error::other)?;
     writeln!(to, "{text}")?;
-    if let Some(comparison) = sheet.comparison {
-        writeln!(to, "{}\n", against_baseline(comparison))?;
+    if let Some(baseline) = &report.baseline {
+        writeln!(to, "{}\n", against(baseline))?;
     }
-    writeln!(to, "{}", verdict(sheet, paint))
+    if let Some(elsewhere) = looked.elsewhere {
+        writeln!(to, "Left out: {} on lines that have not changed.\n", count(elsewhere, "finding"))?;
+    }
+    if let Some(gate) = &report.gate {
+        write_gate(gate, paint, to)?;
+    }
+    Ok(())
 }
 
-/// `Against the baseline: 1 new, 4 unchanged, 0 moved, 2 fixed; score +0.5.`
-fn against_baseline(comparison: &Comparison) -> String {
-    let Comparison { new, unchanged, moved, fixed, score_change, .. } = comparison;
-    let counts =
-        [(new.len(), "new"), (unchanged.len(), "unchanged"), (moved.len(), "moved"), (fixed.len(), "fixed")];
-    let counts: Vec<String> =
-        counts.iter().map(|(count, word)| format!("{} {word}", grouped(*count))).collect();
+/// `Against commit 1a2b3c: 1 new, 4 unchanged, 0 moved, 2 fixed; score +0.5.`
+fn against(baseline: &Baseline) -> String {
+    let Baseline { against, new, unchanged, moved, fixed, score_change, .. } = baseline;
+    let counts = [(*new, "new"), (*unchanged, "unchanged"), (*moved, "moved"), (fixed.len(), "fixed")];
+    let counts = counts.map(|(count, word)| format!("{} {word}", grouped(count)));
     let score = score_change.map(|change| format!("; score {change:+.1}")).unwrap_or_default();
-    format!("Against the baseline: {}{score}.", counts.join(", "))
+    format!("Against {}: {}{score}.", harmless(against), counts.join(", "))
 }
 
-/// The last line: whether it passes.
-fn verdict(sheet: &Sheet<'_>, paint: Paint) -> String {
-    let Some(threshold) = sheet.fail_on.severity() else { return "Findings fail nothing here.".to_owned() };
-    let bar = match sheet.fail_on {
-        Threshold::Critical => "critical".to_owned(),
-        _ => format!("{} or worse", frame::severity(threshold)),
-    };
-    let new = if sheet.comparison.is_some() { "new " } else { "" };
-    let failing = sheet.failing();
-    if failing == 0 {
-        return format!("{} no {new}finding is {bar}.", paint.graded(Grade::Good, "Passes:"));
+/// Each condition, if there are several, and the last line: whether it passes.
+fn write_gate(gate: &GateVerdict, paint: Paint, to: &mut dyn Write) -> io::Result<()> {
+    if gate.conditions.len() > 1 {
+        writeln!(to, "{}", paint.bold("Quality gate"))?;
+        for condition in &gate.conditions {
+            let (grade, mark) = if condition.passed { (Grade::Good, '✓') } else { (Grade::Bad, '✗') };
+            let wanted =
+                if condition.passed { String::new() } else { format!("; wanted: {}", condition.wanted) };
+            writeln!(to, "  {} {}{}", paint.graded(grade, mark), condition.found, paint.dim(wanted))?;
+        }
+        writeln!(to)?;
     }
-    let (found, verb) = (count(failing, &format!("{new}finding")), if failing == 1 { "is" } else { "are" });
-    format!("{} {found} {verb} {bar}.", paint.graded(Grade::Bad, "Fails:"))
+    match (gate.conditions.is_empty(), gate.passed) {
+        (true, _) => writeln!(to, "Findings fail nothing here."),
+        (_, true) => writeln!(to, "{} {}.", paint.graded(Grade::Good, "Passes:"), gate.because()),
+        (_, false) => writeln!(to, "{} {}.", paint.graded(Grade::Bad, "Fails:"), gate.because()),
+    }
 }

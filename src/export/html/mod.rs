@@ -10,7 +10,7 @@ use std::borrow::Borrow;
 
 use askama::Template as _;
 
-use super::{Document, Error, States, word};
+use super::{Document, Error, word};
 use page::Page;
 
 /// Writes the report as a page.

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::parts::{
     DimensionBar, Entry, FileBar, FileRow, FunctionRow, Grade, LanguageBar, SeverityCount, Trend,
 };
-use super::{Document, States, count, effort, grouped, maybe, percent, rich, shown, tenths, word};
+use super::{Document, count, effort, grouped, maybe, percent, rich, shown, tenths, word};
 use crate::analysis::external::Analyzer;
 use crate::analysis::{Dependency, DuplicateGroup, Recommendation, Report, Suppressed, Technology};
 use crate::model::{Finding, Severity, Skipped};
@@ -70,7 +70,6 @@ pub(super) struct Page<'a> {
 impl<'a> Page<'a> {
     pub(super) fn of(document: &Document<'a>) -> Self {
         let report = document.report;
-        let states = document.comparison.map(States::of);
         let mut findings: Vec<&Finding> = report.findings().collect();
         findings.sort_by(|a, b| (b.severity, &a.region, &a.rule).cmp(&(a.severity, &b.region, &b.rule)));
         let worst = FileBar::worst(&findings);
@@ -81,7 +80,7 @@ impl<'a> Page<'a> {
         );
         let left_out = findings.len().saturating_sub(MOST_FINDINGS);
         findings.truncate(MOST_FINDINGS);
-        let entries = findings.iter().map(|finding| Entry::of(finding, states.as_ref())).collect();
+        let entries = findings.iter().map(|finding| Entry::of(finding)).collect();
         let files = FileRow::all(report);
         let (first, later) = report.recommendations.split_at(report.recommendations.len().min(FIRST));
         let page = Self {
@@ -96,7 +95,7 @@ impl<'a> Page<'a> {
             covers: percent(report.score.covers),
             facts: facts(document),
             severities: SeverityCount::all(report),
-            trend: document.comparison.map(Trend::of),
+            trend: report.baseline.as_ref().map(Trend::of),
             dimensions: report.score.dimensions.iter().map(DimensionBar::of).collect(),
             cap: report.score.cap.as_ref().map(|cap| {
                 format!("The total is not above {} because of {}.", tenths(cap.limit), shown(&cap.because))
@@ -132,7 +131,8 @@ impl<'a> Page<'a> {
         let report = self.report;
         [
             ("summary", "Summary", true),
-            ("trend", "Trend", self.trend.is_some()),
+            ("gate", "Gate", report.gate.is_some()),
+            ("trend", "Changes", self.trend.is_some()),
             ("score", "Score", true),
             ("first", "What to do", !report.recommendations.is_empty()),
             ("findings", "Findings", true),

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 
-use super::{States, grouped, percent, rich, shown, tenths, word};
+use super::{grouped, percent, rich, shown, tenths, word};
 use crate::analysis::metrics::FunctionMetrics;
 use crate::analysis::score::penalty;
-use crate::analysis::{Comparison, Report, score};
+use crate::analysis::{Baseline, Report, score};
 use crate::model::{Finding, Origin, Region, Severity};
 
 /// Files that "where it hurts" names, languages, and findings in a list of those that are fixed.
@@ -54,6 +54,7 @@ impl SeverityCount {
 
 /// What became of the findings of the report before this.
 pub(super) struct Trend<'a> {
+    pub(super) against: String,
     pub(super) new: usize,
     pub(super) fixed: usize,
     pub(super) unchanged: usize,
@@ -70,21 +71,22 @@ pub(super) struct Trend<'a> {
 pub(super) type Part = (String, String, String);
 
 impl<'a> Trend<'a> {
-    pub(super) fn of(comparison: &'a Comparison) -> Self {
-        let (new, fixed) = (comparison.new.len(), comparison.fixed.len());
-        let (unchanged, moved) = (comparison.unchanged.len(), comparison.moved.len());
+    pub(super) fn of(baseline: &'a Baseline) -> Self {
+        let Baseline { new, unchanged, moved, .. } = *baseline;
+        let fixed = baseline.fixed.len();
         let counts = [("new", new), ("moved", moved), ("unchanged", unchanged), ("fixed", fixed)];
         Self {
+            against: shown(&baseline.against),
             new,
             fixed,
             unchanged,
             moved,
             all: new + fixed + unchanged + moved,
-            score: comparison.score_change.map(|change| format!("{change:+.1}")),
-            rises: comparison.score_change.is_some_and(|change| change > 0.0),
-            falls: comparison.score_change.is_some_and(|change| change < 0.0),
+            score: baseline.score_change.map(|change| format!("{change:+.1}")),
+            rises: baseline.score_change.is_some_and(|change| change > 0.0),
+            falls: baseline.score_change.is_some_and(|change| change < 0.0),
             parts: strip(counts.map(|(name, count)| (name.to_owned(), count as f64)), 1000.0),
-            fixed_shown: &comparison.fixed[..fixed.min(FIXED)],
+            fixed_shown: &baseline.fixed[..fixed.min(FIXED)],
         }
     }
 }
@@ -197,7 +199,7 @@ pub(super) struct Entry<'a> {
     pub(super) severity: String,
     pub(super) category: String,
     pub(super) confidence: String,
-    pub(super) state: &'static str,
+    pub(super) state: String,
     pub(super) rule: String,
     pub(super) path: String,
     pub(super) origin: String,
@@ -213,7 +215,7 @@ pub(super) struct Step {
 }
 
 impl<'a> Entry<'a> {
-    pub(super) fn of(finding: &'a Finding, states: Option<&States<'_>>) -> Self {
+    pub(super) fn of(finding: &'a Finding) -> Self {
         let step = |step: &crate::model::FlowStep| Step {
             message: rich(&step.message),
             place: format!("{}:{}", shown(&step.region.path), step.region.line),
@@ -224,7 +226,7 @@ impl<'a> Entry<'a> {
             severity: word(finding.severity),
             category: word(finding.category),
             confidence: word(finding.confidence),
-            state: states.map_or("", |states| states.get(finding)),
+            state: finding.state.map(word).unwrap_or_default(),
             rule: shown(&finding.rule),
             path: shown(&finding.region.path),
             origin: match &finding.origin {

@@ -1,6 +1,7 @@
 //! Analysis: takes a source in, looks at it with the engine, and answers with the report.
 
 pub mod external;
+mod options;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -9,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 use utoipa::ToSchema;
 
+pub use options::{AnalysisOptions, BaselineChoice, house_gate, house_rules};
+
 use super::{Context, Env, Failure, Kind, Outcome, Policy};
-use crate::analysis::{self, Language, Options, Watch};
+use crate::analysis::{self, Gate, Options, Project, Report, Watch};
 use crate::source::{self, Limits, Source, SourceFileText, Tree};
 
 /// Analyses one source.
@@ -50,52 +53,6 @@ pub enum AnalysisSource {
     Upload,
 }
 
-/// What a caller may choose about an analysis.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct AnalysisOptions {
-    /// Only these languages, by name; files in others are counted and not analysed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub languages: Option<Vec<String>>,
-    /// Rules of your own, each a YAML document in the format of the built-in ones.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub rules: Vec<String>,
-    /// Ids of rules that are not to be applied.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub disabled_rules: Vec<String>,
-    /// Globs, as in `.gitignore`, of files to leave out.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub exclude: Vec<String>,
-    /// External analyzers to run as well, of those that the server allows, for example `ruff`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub with: Vec<String>,
-}
-
-impl AnalysisOptions {
-    /// The engine's options; an error names the field and says what is wrong with it.
-    pub fn to_engine(&self) -> Result<Options, (String, String)> {
-        let languages = self.languages.as_ref().map(|names| {
-            let language = |(place, name): (usize, &String)| {
-                Language::from_name(name).ok_or_else(|| {
-                    (format!("options.languages[{place}]"), format!("{name} is no language we know"))
-                })
-            };
-            names.iter().enumerate().map(language).collect::<Result<Vec<_>, _>>()
-        });
-        let options = Options {
-            languages: languages.transpose()?,
-            rules: self.rules.clone(),
-            disabled_rules: self.disabled_rules.clone(),
-            ..Options::default()
-        };
-        options.validate().map_err(|error| {
-            let place = if let analysis::Error::BadRule { document, .. } = &error { *document } else { 0 };
-            (format!("options.rules[{place}]"), error.to_string())
-        })?;
-        Ok(options)
-    }
-}
-
 impl AnalysisSource {
     /// The source as `source` checks it, before there is a job.
     pub fn to_source(&self) -> Option<Source> {
@@ -106,6 +63,16 @@ impl AnalysisSource {
             Self::Upload => return None,
         })
     }
+
+    /// The same repository at the commit that a baseline names, if it names one.
+    fn at(&self, baseline: Option<&BaselineChoice>) -> Option<Self> {
+        match (self, baseline) {
+            (Self::Repository { url, .. }, Some(BaselineChoice::Reference(reference))) => {
+                Some(Self::Repository { url: url.clone(), reference: Some(reference.clone()) })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Kind for Analysis {
@@ -113,41 +80,25 @@ impl Kind for Analysis {
         Policy { kind: "analysis", queue: "analysis", max_attempts: 2, prepares: true, soft_timeout: None };
 
     async fn run(self, env: Arc<Env>, context: Context) -> Result<Outcome, Failure> {
-        let options = self.options.to_engine();
-        let options =
-            options.map_err(|(field, why)| Failure::fatal("BAD_OPTIONS", format!("{field}: {why}")))?;
+        let bad = |(field, why): (String, String)| Failure::fatal("BAD_OPTIONS", format!("{field}: {why}"));
+        let options = self.options.to_engine().map_err(bad)?;
         let wanted = external::Wanted::allowed(&self.options.with, &env.config.analyzers);
         let wanted = wanted.map_err(|(_, why)| Failure::fatal("BAD_OPTIONS", why))?;
-        let today = Some(context.clock().now().date_naive());
-        let memory = env.cache.clone().map(|cache| cache as Arc<dyn analysis::Memory>);
-        let fingerprint_key = Some(env.fingerprint_key.clone());
-        let options = Options { today, fingerprint_key, memory, ..options };
-        let tree = take_in(self.source, &self.options, &env, &context).await?;
+        let run = Running { options: &self.options, env: &env, context: &context };
+        let former = self.source.at(self.options.baseline.as_ref());
+        let mut tree = run.take_in(self.source).await?;
+        let project = run.project(&mut tree)?;
+        let options = run.complete(options, &project, &tree)?;
         context.begin().await;
         let runs = run_others(&wanted, &tree, &env, &context).await?;
+        let former = run.former(former, &project, &options).await?;
         let options = Options { external: runs, ..options };
         let revision = tree.revision.clone();
-        let watcher = Watcher { context: context.clone(), shown: AtomicI32::new(BEGUN) };
-        let looked = tokio::task::spawn_blocking(move || {
-            let report = analysis::analyze(&tree.files, tree.skipped, &options, &watcher);
-            if let Some(Err(error)) = env.cache.as_ref().map(|cache| cache.trim()) {
-                tracing::warn!(%error, "the cache of results is not trimmed");
-            }
-            report
-        });
-        let report = match looked.await {
-            Ok(Ok(report)) => report,
-            Ok(Err(analysis::Error::Stopped)) => return Err(context.stopped()),
-            Ok(Err(error @ analysis::Error::BadRule { .. })) => {
-                return Err(Failure::fatal("BAD_OPTIONS", error.to_string()));
-            }
-            Ok(Err(error)) => return Err(Failure::transient("ANALYSIS_FAILED", error.to_string())),
-            // A panic of the engine: let the executor tell of it as of any other.
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => return Err(context.stopped()),
-            },
-        };
+        let mut report = run.analyse(tree, options).await?;
+        if let Some((before, against)) = former {
+            analysis::compare(&before, &mut report, against);
+        }
+        report.gate = Some(run.gate(&project)?.judge(&report));
         context.progress(98, "Writing the report").await;
         let result = Answer { revision, report };
         to_raw_value(&result)
@@ -191,29 +142,122 @@ pub struct Answer {
 const BEGUN: i32 = 10;
 const LOOKED: i32 = 95;
 
-async fn take_in(
-    from: AnalysisSource,
-    options: &AnalysisOptions,
-    env: &Env,
-    context: &Context,
-) -> Result<Tree, Failure> {
-    let mut limits = limits_of(env);
-    limits.exclude.extend(options.exclude.iter().cloned());
-    context.progress(1, "Taking the source in").await;
-    // The archive must stay on disk until it has been read.
-    let archive;
-    let source = match from.to_source() {
-        Some(source) => source,
-        None => {
-            archive = fetch_upload(env, context).await?;
-            Source::Archive(archive.path().to_owned())
+/// A job under way.
+struct Running<'a> {
+    options: &'a AnalysisOptions,
+    env: &'a Arc<Env>,
+    context: &'a Context,
+}
+
+impl Running<'_> {
+    async fn take_in(&self, from: AnalysisSource) -> Result<Tree, Failure> {
+        let Self { env, context, .. } = self;
+        let mut limits = limits_of(env);
+        limits.exclude.extend(self.options.exclude.iter().cloned());
+        context.progress(1, "Taking the source in").await;
+        // The archive must stay on disk until it has been read.
+        let archive;
+        let source = match from.to_source() {
+            Some(source) => source,
+            None => {
+                archive = fetch_upload(env, context).await?;
+                Source::Archive(archive.path().to_owned())
+            }
+        };
+        let sandbox = env.sandbox().await;
+        let sandbox = sandbox.map_err(|error| Failure::transient("NO_SANDBOX", error.to_string()))?;
+        let note = |text: &str| context.try_progress(5, text);
+        source::take_in(source, &limits, sandbox, context.stop(), &note)
+            .await
+            .map_err(|error| refusal(&error, context))
+    }
+
+    /// What the project says in its file; what it excludes is gone from the tree then.
+    fn project(&self, tree: &mut Tree) -> Result<Project, Failure> {
+        if self.options.ignore_project_file {
+            return Ok(Project::default());
         }
-    };
-    let sandbox = env.sandbox().await.map_err(|error| Failure::transient("NO_SANDBOX", error.to_string()))?;
-    let note = |text: &str| context.try_progress(5, text);
-    source::take_in(source, &limits, sandbox, context.stop(), &note)
-        .await
-        .map_err(|error| refusal(&error, context))
+        let project = Project::of(&tree.files).map_err(|bad| bad_project(&bad))?;
+        project.leave_out(&mut tree.files, &mut tree.skipped);
+        Ok(project)
+    }
+
+    /// The caller's options with those of the project and of the server.
+    fn complete(&self, mut options: Options, project: &Project, tree: &Tree) -> Result<Options, Failure> {
+        let house = house_rules(&self.env.config.analysis);
+        options.rules.extend(house.map_err(|error| Failure::fatal("BAD_SETTINGS", format!("{error:#}")))?);
+        options.validate().map_err(|error| Failure::fatal("BAD_OPTIONS", error.to_string()))?;
+        let options = project.complete(options, &tree.files).map_err(|bad| bad_project(&bad))?;
+        Ok(Options {
+            today: Some(self.context.clock().now().date_naive()),
+            fingerprint_key: Some(self.env.fingerprint_key.clone()),
+            memory: self.env.cache.clone().map(|cache| cache as Arc<dyn analysis::Memory>),
+            ..options
+        })
+    }
+
+    fn gate(&self, project: &Project) -> Result<Gate, Failure> {
+        let house = house_gate(&self.env.config.analysis);
+        let house = house.map_err(|error| Failure::fatal("BAD_SETTINGS", format!("{error:#}")))?;
+        Ok(self.options.gate.unwrap_or_default().or(project.gate).or(house))
+    }
+
+    /// The report to compare with, and what it is about.
+    async fn former(
+        &self,
+        source: Option<AnalysisSource>,
+        project: &Project,
+        options: &Options,
+    ) -> Result<Option<(Report, String)>, Failure> {
+        match (&self.options.baseline, source) {
+            (Some(BaselineChoice::Analysis(id)), _) => {
+                let result = self.env.store.result(*id).await;
+                let result = result
+                    .map_err(|_| Failure::transient("DATABASE_UNAVAILABLE", "the database did not answer"))?;
+                let gone =
+                    || Failure::fatal("BASELINE_GONE", format!("analysis {id} has no report any more"));
+                let report = result.as_deref().and_then(|json| serde_json::from_str(json).ok());
+                Ok(Some((report.ok_or_else(gone)?, format!("analysis {id}"))))
+            }
+            (Some(BaselineChoice::Reference(_)), Some(source)) => {
+                let mut tree = self.take_in(source).await?;
+                project.leave_out(&mut tree.files, &mut tree.skipped);
+                let against = format!("commit {}", tree.revision.as_deref().unwrap_or_default());
+                // What other analyzers found in the other commit is not asked for, and so stays new.
+                Ok(Some((self.analyse(tree, options.clone()).await?, against)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn analyse(&self, tree: Tree, options: Options) -> Result<Report, Failure> {
+        let (env, context) = (Arc::clone(self.env), self.context);
+        let watcher = Watcher { context: context.clone(), shown: AtomicI32::new(BEGUN) };
+        let looked = tokio::task::spawn_blocking(move || {
+            let report = analysis::analyze(&tree.files, tree.skipped, &options, &watcher);
+            if let Some(Err(error)) = env.cache.as_ref().map(|cache| cache.trim()) {
+                tracing::warn!(%error, "the cache of results is not trimmed");
+            }
+            report
+        });
+        match looked.await {
+            Ok(Ok(report)) => Ok(report),
+            Ok(Err(analysis::Error::Stopped)) => Err(context.stopped()),
+            Ok(Err(error @ analysis::Error::BadRule { .. })) => {
+                Err(Failure::fatal("BAD_OPTIONS", error.to_string()))
+            }
+            Ok(Err(error)) => Err(Failure::transient("ANALYSIS_FAILED", error.to_string())),
+            // A panic of the engine: let the executor tell of it as of any other.
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(context.stopped()),
+            },
+        }
+    }
+}
+
+fn bad_project(bad: &analysis::BadProject) -> Failure {
+    Failure::fatal("BAD_PROJECT_FILE", bad.to_string())
 }
 
 async fn fetch_upload(env: &Env, context: &Context) -> Result<tempfile::NamedTempFile, Failure> {

@@ -140,7 +140,7 @@ async fn a_bad_setting_is_refused_by_name_wherever_it_stands() {
     let said = ended(command.env("CODEYARD_INTAKE_MAX_FILE", "5")).await.refused();
     assert!(said.contains("CODEYARD_INTAKE_MAX_FILE"), "{said}");
 
-    let file = tree.path("codeyard.toml");
+    let file = tree.path("settings.toml");
     std::fs::write(&file, "[intake]\nmax_fles = 5\n").unwrap();
     let said = run(&["analyze", &root, "--config", &file]).await.refused();
     assert!(said.contains("max_fles"), "{said}");
@@ -222,7 +222,7 @@ async fn with_a_baseline_only_what_is_new_is_shown_and_fails() {
     run(&[&arguments[..], &["--format", "json", "--output", &before]].concat()).await.expect(1);
     let against = [&arguments[..], &["--baseline", &before]].concat();
     let text = run(&against).await.expect(0);
-    assert!(text.contains("Against the baseline: 0 new, 1 unchanged, 0 moved, 0 fixed"), "{text}");
+    assert!(text.contains(": 0 new, 1 unchanged, 0 moved, 0 fixed; score +0.0."), "{text}");
     assert!(!text.contains("high[no-launch]"), "{text}");
 
     let code = "def go(rocket):\n    launch(rocket)\n\n\ndef all(rockets):\n    launch(rockets[0].engine)\n";

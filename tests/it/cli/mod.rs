@@ -5,6 +5,7 @@ mod analyze;
 mod build;
 mod demo;
 mod doctor;
+mod judging;
 mod plain;
 mod program;
 mod serve;

@@ -187,11 +187,73 @@ async fn a_report_can_be_had_as_a_file_in_every_format_that_is_listed() {
     let later = id_of(&app.post("/api/analysis/", again).bearer(&ann.access).await.expect(202));
     app.until(later, Status::Completed).await;
     let page = app.get(&format!("/api/v1/export/{later}/html?baseline={id}")).bearer(&ann.access).await;
-    assert!(page.text().contains("Since the last report"));
+    assert!(page.text().contains("Compared with analysis "));
     let alien = format!("/api/v1/export/{later}/html?baseline=019b0000-0000-7000-8000-000000000000");
     assert_eq!(app.get(&alien).bearer(&ann.access).await.refused(404), "NOT_FOUND");
     let schema = app.get("/api/v1/export/schema").bearer(&ann.access).await.expect(200);
     assert_eq!(schema["$id"], "urn:codeyard:report:1");
     let path = format!("/api/v1/export/{id}/parchment");
     assert_eq!(app.get(&path).bearer(&ann.access).await.refused(404), "NOT_FOUND");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_compared_and_judged_as_request_project_and_server_say() {
+    for app in TestApp::on_each_database().await {
+        let ann = app.sign_up("ann@example.com").await;
+        let mut first = json!({"code": VULNERABLE, "filename": "run.py", "project": "shop",
+            "options": {"baseline": "latest"}});
+        let submit = async |asked: &Value| {
+            let id = id_of(&app.post("/api/analysis/", asked).bearer(&ann.access).await.expect(202));
+            app.until(id, Status::Completed).await;
+            app.get(&format!("/api/analysis/{id}")).bearer(&ann.access).await.expect(200)
+        };
+        let report = submit(&first).await;
+        assert_eq!(report.get("baseline"), None, "the first has nothing to be compared with");
+        assert_eq!(report["gate"]["passed"], false);
+        assert_eq!(report["gate"]["conditions"][0]["found"], "2 findings are high or worse");
+
+        first["code"] = format!("{VULNERABLE}\n\ndef more(command):\n    exec(command)\n").into();
+        let second = submit(&first).await;
+        assert_eq!(second["baseline"]["against"], format!("analysis {}", report["id"].as_str().unwrap()));
+        assert_eq!((&second["baseline"]["new"], &second["baseline"]["unchanged"]), (&1.into(), &2.into()));
+        assert_eq!(second["gate"]["conditions"][0]["found"], "1 new finding is high or worse");
+
+        let own = json!({"files": [
+            {"path": "run.py", "content": VULNERABLE},
+            {"path": "codeyard.toml", "content": "[gate]\nfail_on = 'never'\nmin_score = 9\n"},
+        ], "options": {"baseline": report["id"], "gate": {"min_score": 1}}});
+        let third = submit(&own).await;
+        assert_eq!((&third["gate"]["passed"], &third["baseline"]["unchanged"]), (&true.into(), &2.into()));
+        assert_eq!(third["gate"]["conditions"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_compared_or_judged_is_refused_at_the_door_or_fails_with_its_line() {
+    let app = TestApp::with(&[("limits.analyses_per_minute", "0")]).await;
+    let (ann, bob) = (app.sign_up("ann@example.com").await, app.sign_up("bob@example.com").await);
+    let asked = json!({"code": "x = 1\n", "filename": "a.py"});
+    let alien = id_of(&app.post("/api/analysis/", asked).bearer(&bob.access).await.expect(202));
+    app.until(alien, Status::Completed).await;
+    for (options, field) in [
+        (json!({"baseline": alien}), "options.baseline"),
+        (json!({"baseline": "yesterday"}), "options.baseline"),
+        (json!({"baseline": "latest"}), "options.baseline"),
+        (json!({"baseline": "ref:main"}), "options.baseline"),
+        (json!({"gate": {"min_coverage": 0.5}}), "options.gate.min_coverage"),
+        (json!({"gate": {"fail_on": "sometimes"}}), "options.gate.fail_on"),
+    ] {
+        let wrong = json!({"code": "x = 1\n", "options": options});
+        let refused = app.post("/api/analysis/", &wrong).bearer(&ann.access).await.expect(422);
+        assert_eq!(refused["error"]["details"]["fields"][0]["field"], field, "{wrong}: {refused}");
+    }
+    let files = json!([{"path": "codeyard.toml", "content": "[gate]\nmin_scor = 1\n"}]);
+    let bad = json!({"files": files});
+    let id = id_of(&app.post("/api/analysis/", bad).bearer(&ann.access).await.expect(202));
+    let failed = app.until(id, Status::Failed).await;
+    assert_eq!(failed.error_code.as_deref(), Some("BAD_PROJECT_FILE"));
+    assert!(failed.error_message.unwrap().starts_with("codeyard.toml, line 2: unknown field `min_scor`"));
+    let isolated = json!({"files": files, "options": {"ignore_project_file": true}});
+    let id = id_of(&app.post("/api/analysis/", isolated).bearer(&ann.access).await.expect(202));
+    app.until(id, Status::Completed).await;
 }

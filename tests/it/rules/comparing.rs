@@ -1,6 +1,7 @@
 //! Two reports side by side.
 
-use codeyard::analysis::{Comparison, compare};
+use codeyard::analysis::{Baseline, Report, compare};
+use codeyard::model::FindingState;
 
 use super::{file, report};
 
@@ -10,9 +11,16 @@ const CODE: &str =
 /// How many are new, unchanged, moved and fixed.
 fn counts(path: &str, code: &str) -> (usize, usize, usize, usize) {
     let before = report(&[file("pkg/a.py", CODE), file("pkg/b.py", "exec(x)\n")]);
-    let after = report(&[file(path, code), file("pkg/b.py", "exec(x)\n")]);
-    let Comparison { new, unchanged, moved, fixed, .. } = compare(&before, &after);
-    (new.len(), unchanged.len(), moved.len(), fixed.len())
+    let mut after = report(&[file(path, code), file("pkg/b.py", "exec(x)\n")]);
+    let Baseline { new, unchanged, moved, fixed, .. } = compared(&before, &mut after);
+    let stated = after.findings().filter(|finding| finding.state == Some(FindingState::New)).count();
+    assert_eq!(stated, new, "what the findings say themselves");
+    (new, unchanged, moved, fixed.len())
+}
+
+fn compared(before: &Report, after: &mut Report) -> Baseline {
+    compare(before, after, "what was");
+    after.baseline.clone().unwrap()
 }
 
 #[test]
@@ -54,8 +62,8 @@ fn new_and_fixed_ones_are_told_apart_from_equal_neighbours() {
 #[test]
 fn a_finding_that_is_suppressed_now_is_not_fixed() {
     let before = report(&[file("a.py", "eval(a)\n")]);
-    let after = report(&[file("a.py", "eval(a)  # codeyard: ignore known\n")]);
-    let comparison = compare(&before, &after);
-    assert_eq!((comparison.fixed.len(), comparison.new.len(), comparison.suppressed), (0, 0, 1));
-    assert!(comparison.score_change.unwrap() > 0.0);
+    let mut after = report(&[file("a.py", "eval(a)  # codeyard: ignore known\n")]);
+    let baseline = compared(&before, &mut after);
+    assert_eq!((baseline.fixed.len(), baseline.new, baseline.suppressed), (0, 0, 1));
+    assert!(baseline.score_change.unwrap() > 0.0);
 }

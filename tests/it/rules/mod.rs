@@ -10,6 +10,7 @@ mod external;
 mod fixtures;
 mod measures;
 mod packages;
+mod projects;
 mod remembering;
 mod scoring;
 mod secrets;

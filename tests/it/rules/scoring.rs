@@ -30,6 +30,7 @@ fn finding(category: Category, severity: Severity, confidence: Confidence) -> Fi
         origin: Origin::Builtin,
         also: Vec::new(),
         flow: Vec::new(),
+        state: None,
     }
 }
 
