@@ -185,16 +185,28 @@ fn look<'r>(
     let root = AstGrep::doc(doc);
     let top = root.root();
     let (tree, code) = (&top.get_doc().tree, &top.get_doc().src);
-    let (walk, candidates) = metrics::walk(tree, code, language, &rules::kinds(&sets));
+    let (walk, nodes) = metrics::walk(tree, code, language, &wanted(language, &sets));
     let analysis = FileAnalysis::measured(file, language, &walk);
     if walk.depth > DEEPEST_TREE {
         let reason = "measured, but not checked against the rules: nested too deeply";
         return Ok(Examined { analysis: analysis.noting(file, reason), walk, ..Examined::default() });
     }
-    let mut matches = checks::run(tree, code, &file.path, language);
+    let mut matches = checks::run(&nodes, code, &file.path, language);
     let part = flow::part(tree, code, language, &file.path, index, &walk.tokens);
-    matches.extend(rules::scan(&root, candidates, &file.path, &sets, stopped));
+    matches.extend(rules::scan(&root, &nodes, &file.path, &sets, stopped));
     if stopped() { Err(Error::Stopped) } else { Ok(Examined { analysis, walk, matches, part }) }
+}
+
+/// The kinds of node that somebody looks at.
+fn wanted(language: Language, sets: &[&Compiled]) -> Vec<bool> {
+    let mut wanted = rules::kinds(sets);
+    for (kind, looked_at) in checks::kinds(language).enumerate() {
+        match wanted.get_mut(kind) {
+            Some(wanted) => *wanted |= looked_at,
+            None => wanted.push(looked_at),
+        }
+    }
+    wanted
 }
 
 /// Where a suppression may stand in a text without a grammar: on any line.

@@ -1,6 +1,6 @@
 //! Checks that patterns cannot say, because they compare nodes with each other or count them.
 //!
-//! One walk over the tree; what a node is looked at for stands in a table by its kind.
+//! What a node is looked at for stands in a table by its kind.
 
 mod branches;
 mod functions;
@@ -11,7 +11,7 @@ mod values;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use tree_sitter::{Node, Tree};
+use tree_sitter::Node;
 
 use super::languages::{Language, Role, Table};
 use super::rules::{Match, Rule};
@@ -74,28 +74,29 @@ pub fn rules() -> &'static [Rule] {
     RULES.get_or_init(|| CHECKS.iter().map(rule).collect())
 }
 
-/// Everything the checks find in a file.
-pub(super) fn run(tree: &Tree, text: &str, path: &str, language: Language) -> Vec<Match<'static>> {
+/// Which kinds of node some check looks at, by their numbers.
+pub(super) fn kinds(language: Language) -> impl Iterator<Item = bool> {
+    looks(language).iter().map(Option::is_some)
+}
+
+/// Everything the checks find in a file; `nodes` are at least those whose kind they look at, in order.
+pub(super) fn run<'t>(
+    nodes: &[Node<'t>],
+    text: &'t str,
+    path: &'t str,
+    language: Language,
+) -> Vec<Match<'static>> {
     let mut checker = Checker { text, path, language, table: Table::of(language), matches: Vec::new() };
     let looks = looks(language);
     let mut scopes = Scopes::default();
-    let mut cursor = tree.walk();
     values::hidden_directions(&mut checker);
-    loop {
-        let node = cursor.node();
+    for node in nodes {
         if let Some(look) = looks.get(usize::from(node.kind_id())).copied().flatten() {
-            checker.look(node, look, &mut scopes);
-        }
-        if cursor.goto_first_child() {
-            continue;
-        }
-        while !cursor.goto_next_sibling() {
-            if !cursor.goto_parent() {
-                scopes.close_before(usize::MAX, &mut checker);
-                return checker.matches;
-            }
+            checker.look(*node, look, &mut scopes);
         }
     }
+    scopes.close_before(usize::MAX, &mut checker);
+    checker.matches
 }
 
 /// What each kind of node of a language is looked at for, by its number.

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::Rule;
+use super::needs::{self, Needs};
 use crate::analysis::languages::Language;
 use crate::model::{Category, Confidence, Severity};
 
@@ -127,8 +128,8 @@ pub fn read(yaml: &str, builtin: bool) -> Result<Vec<Definition>, BadRule> {
     Ok(definitions)
 }
 
-/// Makes a rule ready for one of its languages.
-pub fn compile(definition: &Definition, language: Language) -> Result<RuleCore, BadRule> {
+/// Makes a rule ready for one of its languages, with what it needs to match.
+pub fn compile(definition: &Definition, language: Language) -> Result<(RuleCore, Needs), BadRule> {
     let bad = |reason: String| BadRule {
         id: Some(definition.rule.id.clone()),
         line: definition.line,
@@ -148,7 +149,7 @@ pub fn compile(definition: &Definition, language: Language) -> Result<RuleCore, 
     if matcher.potential_kinds().is_none() {
         return Err(bad("it would have to look at every node: add a `kind` or a `pattern`".to_owned()));
     }
-    Ok(matcher)
+    Ok((matcher, needs::of(&definition.core, language.entry().grammar)))
 }
 
 fn read_document(yaml: &str, offset: usize, builtin: bool) -> Result<Option<Definition>, BadRule> {

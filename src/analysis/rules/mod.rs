@@ -2,6 +2,7 @@
 
 mod list;
 mod load;
+mod needs;
 mod scan;
 
 use std::sync::OnceLock;
@@ -13,8 +14,11 @@ use super::languages::Language;
 use super::{checks, flow, limits, secrets};
 use crate::model::{Category, Confidence, Severity};
 
+use needs::Texts;
+
 pub use list::BUILTIN;
 pub use load::{BadRule, compile, read};
+pub use needs::Needs;
 pub use scan::{Match, scan};
 
 /// What a rule says, apart from its pattern.
@@ -67,14 +71,24 @@ impl Rule {
 /// Rules made ready for one language.
 #[derive(Default)]
 pub struct Compiled {
-    rules: Vec<(Rule, RuleCore)>,
+    rules: Vec<Ready>,
     /// Which rules may match a node, by its kind.
     by_kind: Vec<Vec<usize>>,
+    /// What the rules need.
+    texts: Texts,
+}
+
+/// A rule that is ready to be tried.
+struct Ready {
+    rule: Rule,
+    matcher: RuleCore,
+    /// The texts that must stand in a node: one of each of these.
+    needs: Vec<Vec<usize>>,
 }
 
 impl Compiled {
     /// Adds a rule with its matcher, which must name the kinds of node it can match.
-    pub fn push(&mut self, rule: Rule, matcher: RuleCore) {
+    pub fn push(&mut self, rule: Rule, (matcher, needs): (RuleCore, Needs)) {
         use ast_grep_core::Matcher as _;
         let index = self.rules.len();
         for kind in matcher.potential_kinds().iter().flatten() {
@@ -83,7 +97,8 @@ impl Compiled {
             }
             self.by_kind[kind].push(index);
         }
-        self.rules.push((rule, matcher));
+        let needs = self.texts.number(needs);
+        self.rules.push(Ready { rule, matcher, needs });
     }
 
     /// Whether there is nothing to look for.

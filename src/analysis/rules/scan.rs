@@ -8,7 +8,8 @@ use ast_grep_core::{AstGrep, NodeMatch};
 use ast_grep_language::SupportLang;
 use tree_sitter::Node;
 
-use super::{Compiled, Rule};
+use super::needs::Sightings;
+use super::{Compiled, Ready, Rule};
 use crate::model::{Confidence, FlowStep, Severity};
 
 /// A rule and the place it matched.
@@ -40,33 +41,52 @@ const LONGEST_NAME: usize = 60;
 /// once `stopped` says so.
 pub fn scan<'r>(
     root: &AstGrep<StrDoc<SupportLang>>,
-    candidates: Vec<Node<'_>>,
+    candidates: &[Node<'_>],
     path: &str,
     sets: &[&'r Compiled],
     stopped: &dyn Fn() -> bool,
 ) -> Vec<Match<'r>> {
     let mut matches: Vec<Match<'r>> = Vec::new();
-    let applies: Vec<Vec<bool>> =
-        sets.iter().map(|set| set.rules.iter().map(|(rule, _)| rule.applies_to(path)).collect()).collect();
-    for (count, node) in candidates.into_iter().enumerate() {
-        let node = root.adopt(node);
+    let source = root.source();
+    let mut trials: Vec<Trial<'r>> = sets.iter().map(|set| Trial::of(set, path, source)).collect();
+    for (count, node) in candidates.iter().enumerate() {
         if count % STOP_INTERVAL == STOP_INTERVAL - 1 && stopped() {
             break;
         }
-        for (set, applies) in sets.iter().zip(&applies) {
-            let Some(candidates) = set.by_kind.get(usize::from(node.kind_id())) else { continue };
-            for &index in candidates {
-                let (rule, matcher) = &set.rules[index];
-                if applies[index]
-                    && let Some(found) = matcher.match_node(node.clone())
-                {
-                    matches.push(of(rule, &found));
-                }
-            }
+        for trial in &mut trials {
+            trial.at(node, root, &mut matches);
         }
     }
     drop_repeated(&mut matches);
     matches
+}
+
+/// The rules of a set that may match something in a file.
+struct Trial<'r> {
+    set: &'r Compiled,
+    applies: Vec<bool>,
+    sightings: Sightings,
+}
+
+impl<'r> Trial<'r> {
+    fn of(set: &'r Compiled, path: &str, source: &str) -> Self {
+        let sightings = set.texts.sight(source);
+        let applies = |ready: &Ready| sightings.somewhere(&ready.needs) && ready.rule.applies_to(path);
+        Self { set, applies: set.rules.iter().map(applies).collect(), sightings }
+    }
+
+    fn at(&mut self, node: &Node<'_>, root: &AstGrep<StrDoc<SupportLang>>, matches: &mut Vec<Match<'r>>) {
+        let (start, end) = (node.start_byte(), node.end_byte());
+        for &index in self.set.by_kind.get(usize::from(node.kind_id())).into_iter().flatten() {
+            let Ready { rule, matcher, needs } = &self.set.rules[index];
+            if self.applies[index]
+                && self.sightings.between(needs, start, end)
+                && let Some(found) = matcher.match_node(root.adopt(*node))
+            {
+                matches.push(of(rule, &found));
+            }
+        }
+    }
 }
 
 fn of<'r>(rule: &'r Rule, found: &NodeMatch<'_, StrDoc<SupportLang>>) -> Match<'r> {
