@@ -263,11 +263,15 @@ impl Machine<'_> {
     /// A call of something that only the models know, or nobody.
     fn call_library(&mut self, f: &mut Frame, site: &Site<'_>) -> Value {
         let mut value = self.library_value(f, site);
-        self.run_callbacks(f, site);
+        let given = self.run_callbacks(f, site);
+        if let Some(given) = given.filter(|_| self.model.maps_over.contains(&*site.name)) {
+            value = Value { objects: Vec::new(), ..value };
+            value.taint = given;
+        }
         if let Some(path) = &site.path {
             let source = self.at_path(Rc::clone(path), Self::place(f, site.at));
             value.taint.join(&source.taint);
-            self.fill(f, site, &source.taint);
+            self.fill(f, site, path, &source.taint);
             let given = self.model.gives.find(path).next().map(|given| Path::root(given));
             if value.path.is_none() {
                 value.path = given.or(source.path);
@@ -277,6 +281,11 @@ impl Machine<'_> {
     }
 
     fn library_value(&mut self, f: &mut Frame, site: &Site<'_>) -> Value {
+        if self.model.itself.contains(&*site.name)
+            && let Some(receiver) = &site.receiver
+        {
+            return receiver.clone();
+        }
         if let Some(receiver) = &self.settable(f, site) {
             if let Some(value) = self.container(f, receiver, &site.name, &site.args) {
                 return value;
@@ -324,16 +333,21 @@ impl Machine<'_> {
         Some(receiver.clone())
     }
 
-    /// A call that writes what it gives into its first argument.
-    fn fill(&mut self, f: &mut Frame, site: &Site<'_>, taint: &Taint) {
-        if taint.is_empty() || !self.model.fills.contains(&*site.name) {
-            return;
-        }
-        let Some(first) = site.call.args.first() else { return };
-        let holder = self.object_of(f, &first.value);
-        for id in &holder.objects {
-            if let Some(object) = f.state.heap.get_mut(*id) {
-                object.rest.taint.join(taint);
+    /// A call that writes what it gives, or what it was given, into one of its arguments.
+    fn fill(&mut self, f: &mut Frame, site: &Site<'_>, path: &Path, given: &Taint) {
+        let model = self.model;
+        for fill in model.fills.find(path) {
+            let mut taint = if fill.from.is_empty() { given.clone() } else { Taint::default() };
+            for value in fill.from.iter().flat_map(|which| self.arguments(site, which)) {
+                taint.join(&self.deep_taint(f, &value));
+            }
+            let Some(target) = site.call.args.get(fill.into).filter(|_| !taint.is_empty()) else { continue };
+            let holder = self.object_of(f, &target.value);
+            self.writes += 1;
+            for id in &holder.objects {
+                if let Some(object) = f.state.heap.get_mut(*id) {
+                    object.rest.taint.join(&taint);
+                }
             }
         }
     }
@@ -431,21 +445,34 @@ impl Machine<'_> {
         }
     }
 
-    /// Functions that are given to a library: it calls them, with what the receiver holds.
-    fn run_callbacks(&mut self, f: &mut Frame, site: &Site<'_>) {
-        let held = site.receiver.as_ref().map(|receiver| self.element(f, receiver)).unwrap_or_default();
+    /// Functions that are given to a library: it calls them, with what the receiver holds or what it passes on.
+    /// Gives what they return.
+    fn run_callbacks(&mut self, f: &mut Frame, site: &Site<'_>) -> Option<Taint> {
+        let mut held = site.receiver.as_ref().map(|receiver| self.element(f, receiver)).unwrap_or_default();
+        if self.passes_on(site) {
+            for arg in site.args.iter().filter(|arg| arg.value.callable.is_none()) {
+                held.join(&self.element(f, &arg.value));
+            }
+        }
+        let mut returned = None;
         for arg in &site.args {
             let Some(Callable::Function { function, this, outer }) = arg.value.callable.as_deref() else {
                 continue;
             };
-            if held.taint.is_empty() {
+            if held.taint.is_empty() && function.shares.is_empty() {
                 continue;
             }
-            let given = vec![ArgValue { name: None, value: held.clone() }];
+            // A block of Ruby is given keys and values, one that folds the sum and the item.
+            let all = self.language() == Language::Ruby || matches!(&*site.name, "reduce" | "fold");
+            let count = if all { function.parameters.len().max(1) } else { 1 };
+            let given = vec![ArgValue { name: None, value: held.clone() }; count];
             let (function, this, outer) = (Arc::clone(function), this.clone(), outer.clone());
             let class = f.class.clone();
-            self.invoke(f, &function, class, this, outer, &given, false, site.at);
+            let value = self.invoke(f, &function, class, this, outer, &given, false, site.at);
+            let taint = self.deep_taint(f, &value);
+            returned.get_or_insert_with(Taint::default).join(&taint);
         }
+        returned
     }
 
     /// Whether a name promises something that its value does not keep.
@@ -454,6 +481,7 @@ impl Machine<'_> {
             return;
         }
         let model = self.model;
+        let name = name.trim_start_matches(['$', '@']);
         for (regex, rule) in &model.named {
             if regex.is_match(name) {
                 self.check_marks(f, *rule, at, value.taint.marks());

@@ -9,11 +9,13 @@ use super::machine::{Frame, Machine};
 use super::models;
 use super::state::{Object, ObjectKind, key_of};
 use super::values::{Callable, Path, Place, Taint, Value};
+use crate::analysis::languages::Language;
 
 impl Machine<'_> {
     /// The value of an expression.
     pub(super) fn eval(&mut self, f: &mut Frame, expr: &Expr) -> Value {
-        if !self.step() || !self.deeper() {
+        // Part of an expression may have left the function.
+        if f.state.dead || !self.step() || !self.deeper() {
             return Value::default();
         }
         let value = self.eval_here(f, expr);
@@ -40,12 +42,14 @@ impl Machine<'_> {
             }),
             ExprKind::Field(base, name) => {
                 let base = self.eval(f, base);
-                self.field(f, &base, name, expr)
+                let value = self.field(f, &base, name, expr);
+                as_checked(f, value)
             }
             ExprKind::Index(base, key) => {
                 let base = self.eval(f, base);
                 let key = self.eval(f, key);
-                self.indexed(f, &base, &key, expr)
+                let value = self.indexed(f, &base, &key, expr);
+                as_checked(f, value)
             }
             ExprKind::Slice(base, from, to) => {
                 let base = self.eval(f, base);
@@ -95,6 +99,10 @@ impl Machine<'_> {
                     value.path = Some(path);
                 }
                 value
+            }
+            ExprKind::Do(body, value) => {
+                self.exec(f, body);
+                self.eval(f, value)
             }
             ExprKind::Comprehension(comprehension) => self.comprehension(f, comprehension),
             ExprKind::Opaque(parts) => {
@@ -243,6 +251,15 @@ impl Machine<'_> {
         {
             return function;
         }
+        if self.language() == Language::Ruby
+            && base.objects.is_empty()
+            && name.starts_with(|c: char| c.is_ascii_uppercase())
+            && let Some(class) = self.project.class(name, f.function.file)
+        {
+            // `Module::Class`.
+            let callable = Callable::Class { class: Arc::clone(class), outer: None };
+            return Value { callable: Some(Rc::new(callable)), ..Value::path(Path::root(name)) };
+        }
         if value.taint.is_empty() {
             value.taint.join(&base.taint);
         }
@@ -313,8 +330,8 @@ impl Machine<'_> {
                 value.constant = None;
                 value
             }
-            // A path and its next part; a text and what is put into it.
-            Op::Div | Op::Rem | Op::Mul => {
+            // A path and its next part; a text and what is put into it. Elsewhere the result is a number.
+            Op::Div | Op::Rem | Op::Mul if matches!(self.language(), Language::Python | Language::Ruby) => {
                 let mut taint = self.deep_taint(f, left);
                 taint.join(&self.deep_taint(f, right));
                 let path = left.path.clone().filter(|_| op == Op::Div);
@@ -393,11 +410,28 @@ impl Machine<'_> {
     }
 }
 
+/// A value without what a condition has found to be harmless about the place that it was read from.
+fn as_checked(f: &Frame, mut value: Value) -> Value {
+    if let Some(path) = &value.path
+        && let Some((_, mask)) = f.state.checked.iter().find(|(known, _)| known == path)
+    {
+        value.taint.clear(*mask);
+    }
+    value
+}
+
 /// Whether an address that begins like this leads to a place of the program's choice: a host is named to its end, or
 /// it is a path of the same host.
 fn leads_somewhere(text: &str) -> bool {
+    // A whole header line may be put together.
+    let text = text
+        .strip_prefix("Location:")
+        .or_else(|| text.strip_prefix("location:"))
+        .unwrap_or(text)
+        .trim_start();
     match text.split_once("://") {
         Some((_, rest)) => rest.contains(['/', '?', '#']),
-        None => text.strip_prefix('/').is_some_and(|rest| rest.starts_with(|c: char| c != '/' && c != '\\')),
+        None if text.starts_with('/') => text[1..].starts_with(|c: char| c != '/' && c != '\\'),
+        None => text.contains(['/', '?', '#']) && !text.contains([':', '\\']),
     }
 }

@@ -146,7 +146,7 @@ impl Machine<'_> {
             args.iter().for_each(|arg| taint.join(&arg.value.taint));
             return Value::tainted(taint);
         }
-        let plain = !unknown && self.is_plain(f, this.as_ref(), args);
+        let plain = !unknown && function.shares.is_empty() && self.is_plain(f, this.as_ref(), args);
         let constants = args.iter().map(|arg| arg.value.constant.clone()).collect();
         let receiver = this.as_ref().map(|this| (this.objects.clone(), self.writes));
         let key = (pointer, constants, receiver);
@@ -154,6 +154,7 @@ impl Machine<'_> {
             return known.clone();
         }
         let (writes, objects) = (self.writes, self.next_object);
+        let around = outer.as_ref().map(|outer| Arc::clone(&outer.function));
         let mut inner = self.frame(function, class, this, outer);
         inner.state.heap = std::mem::take(&mut f.state.heap);
         inner.state.ruled_out = std::mem::take(&mut f.state.ruled_out);
@@ -167,6 +168,9 @@ impl Machine<'_> {
         self.calls.pop();
         let mut end = inner.exit;
         end.join(inner.state);
+        if around.is_some_and(|around| Arc::ptr_eq(&around, &f.function)) {
+            hand_back(f, function, &end.vars);
+        }
         f.state.heap = end.heap;
         f.state.ruled_out = end.ruled_out;
         let mut value = inner.returned.unwrap_or_default();
@@ -219,6 +223,20 @@ impl Machine<'_> {
             }
             value.taint.step(at, &Note::Passed(Arc::clone(&function.name.0)));
             inner.state.vars[slot] = Some(value);
+        }
+    }
+}
+
+/// What a function did to variables of the one around it, which has called it.
+fn hand_back(f: &mut Frame, function: &Function, vars: &[Option<Value>]) {
+    for slot in &function.shares {
+        let Some(Some(value)) = vars.get(*slot as usize) else { continue };
+        let name = &function.names[*slot as usize];
+        let mine = f.function.names.iter().position(|known| known == name);
+        match mine.and_then(|slot| f.state.vars.get_mut(slot)) {
+            Some(Some(known)) => known.join(value),
+            Some(unset) => *unset = Some(value.clone()),
+            None => {}
         }
     }
 }

@@ -64,7 +64,7 @@ impl Machine<'_> {
     }
 
     /// A value turned out to be one of those that the code states.
-    fn is_one_of(&mut self, f: &mut Frame, expr: &Expr) {
+    pub(super) fn is_one_of(&mut self, f: &mut Frame, expr: &Expr) {
         match &expr.kind {
             ExprKind::Name(slot) => {
                 if let Some(Some(value)) = f.state.vars.get_mut(*slot as usize) {
@@ -72,13 +72,27 @@ impl Machine<'_> {
                 }
             }
             // `url.host in ALLOWED`: the whole address goes to a known place.
-            ExprKind::Field(base, name) => self.allowed(f, base, name),
+            ExprKind::Field(base, name) => {
+                self.allowed(f, base, name);
+                self.check(f, expr, Mask::MAX);
+            }
+            ExprKind::Index(..) => self.check(f, expr, Mask::MAX),
             ExprKind::Call(call) => {
                 if let ExprKind::Field(base, name) = &call.callee.kind {
                     self.allowed(f, base, name);
                 }
             }
             _ => {}
+        }
+    }
+
+    /// What is read from the same place again is as harmless.
+    fn check(&mut self, f: &mut Frame, expr: &Expr, mask: Mask) {
+        if matches!(expr.kind, ExprKind::Field(..) | ExprKind::Index(..))
+            && let Some(path) = self.peek(f, expr).path
+            && &*path.name != "[]"
+        {
+            f.state.check(&path, mask);
         }
     }
 
@@ -93,16 +107,27 @@ impl Machine<'_> {
     }
 
     fn refine_call(&mut self, f: &mut Frame, call: &Call, truth: bool) {
-        let ExprKind::Field(base, name) = &call.callee.kind else { return self.refine_guard(f, call, truth) };
+        let ExprKind::Field(base, name) = &call.callee.kind else {
+            if let (ExprKind::Name(slot), [held, needle], false) =
+                (&call.callee.kind, call.args.as_slice(), truth)
+                && &*f.function.names[*slot as usize] == "str_contains"
+                && let Some(needle) = self.peek(f, &needle.value).as_str()
+            {
+                let value = self.peek(f, &held.value);
+                self.does_not_contain(f, needle, &value, &held.value);
+            }
+            return self.refine_guard(f, call, truth);
+        };
         let first = call.args.first().map(|arg| &arg.value);
         match (&**name, first) {
-            ("contains" | "includes", Some(needle)) => {
+            ("contains" | "includes" | "include?" | "has", Some(needle)) => {
                 let (held, wanted) = (self.peek(f, base), self.peek(f, needle));
                 if !truth && let Some(needle) = wanted.as_str() {
                     self.does_not_contain(f, needle, &held, base);
                 } else if truth && !held.objects.is_empty() && self.deep_taint(f, &held).is_empty() {
                     self.is_one_of(f, needle);
                 }
+                self.refine_guard(f, call, truth);
             }
             ("equals" | "equalsIgnoreCase", Some(other)) if truth => {
                 if self.peek(f, other).constant.is_some() {
@@ -137,6 +162,9 @@ impl Machine<'_> {
                 _ => None,
             };
             let Some(expr) = expr else { continue };
+            if guard.requires == 0 {
+                self.check(f, expr, guard.clears);
+            }
             let value = self.peek(f, expr);
             for mark in value.taint.marks() {
                 let known = mark.cleared | f.state.ruled_out(mark.origin);

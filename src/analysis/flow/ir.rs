@@ -81,6 +81,8 @@ pub(super) enum ExprKind {
     Assign(Box<Assign>),
     /// A cast or declared type: a value that is known to be an instance of this.
     Typed(Name, Box<Expr>),
+    /// Statements, and then a value: a block that is an expression.
+    Do(Vec<Stmt>, Box<Expr>),
     /// The elements that a comprehension gives: its loops, its conditions, its key if any, its element.
     Comprehension(Box<Comprehension>),
 }
@@ -197,6 +199,8 @@ pub(super) struct Function {
     /// Whether the first parameter is the receiver.
     pub(super) takes_this: bool,
     pub(super) is_static: bool,
+    /// Slots that belong to the function around it: what is written to them is written there.
+    pub(super) shares: Vec<u32>,
     /// Whether a word of the models stands in it.
     pub(super) matters: bool,
     /// The file it stands in.

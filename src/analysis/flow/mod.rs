@@ -113,12 +113,18 @@ pub(super) fn part(
     if let Some(unit) = &mut unit {
         unit.outside = outside;
     }
-    let words = if matters { Vec::new() } else { distinct(tokens) };
+    let words = if matters { Vec::new() } else { distinct(tokens, code) };
     Part { unit, language: Some(language), outside, words }
 }
 
-fn distinct(tokens: &[Token]) -> Vec<u32> {
-    let mut words: Vec<u32> = tokens.iter().filter(|token| token.operand).map(|token| token.hash).collect();
+/// The words of a file; of the path of another file its name.
+fn distinct(tokens: &[Token], code: &str) -> Vec<u32> {
+    let named = |token: &Token| {
+        let (_, name) = code.get(token.start as usize..token.end as usize)?.rsplit_once('/')?;
+        Some(models::word(name.trim_end_matches(['"', '\'', '`']).split('.').next()?))
+    };
+    let operands = tokens.iter().filter(|token| token.operand);
+    let mut words: Vec<u32> = operands.map(|token| named(token).unwrap_or(token.hash)).collect();
     words.sort_unstable();
     words.dedup();
     words.shrink_to_fit();

@@ -42,7 +42,7 @@ impl Project {
                     entry.push((Arc::clone(class), Arc::clone(method)));
                 }
             }
-            if unit.language == Language::Go {
+            if matches!(unit.language, Language::Go | Language::Php) {
                 for stmt in &unit.module.body {
                     if let super::ir::Stmt::Function(_, function) = stmt {
                         let key = format!("{} {}", unit.package, function.name.0);

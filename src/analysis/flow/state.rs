@@ -14,6 +14,8 @@ pub(super) struct State {
     pub(super) heap: Heap,
     /// Rules for which data of an origin was found to be harmless.
     pub(super) ruled_out: Vec<(Place, Mask)>,
+    /// The same for whatever is read from a place of a library, such as `request.args.name`.
+    pub(super) checked: Vec<(Rc<Path>, Mask)>,
     /// Whether control cannot get here.
     pub(super) dead: bool,
 }
@@ -174,14 +176,11 @@ impl Object {
     /// The items of a list in order, if each is known.
     pub(super) fn items(&self) -> Option<Vec<Value>> {
         self.length()?;
-        let mut items: Vec<_> = self
-            .fields
-            .iter()
-            .filter_map(|(key, value)| match key {
-                Const::Int(index) => Some((*index, value.clone())),
-                _ => None,
-            })
-            .collect();
+        let indexed = |(key, value): &(Const, Value)| match key {
+            Const::Int(index) => Some((*index, value.clone())),
+            _ => None,
+        };
+        let mut items: Vec<_> = self.fields.iter().map(indexed).collect::<Option<_>>()?;
         items.sort_by_key(|(index, _)| *index);
         Some(items.into_iter().map(|(_, value)| value).collect())
     }
@@ -248,11 +247,24 @@ impl State {
             }
         }
         self.heap.join(&other.heap);
+        self.checked.retain_mut(|(path, mask)| {
+            let theirs = other.checked.iter().find(|(other, _)| other == path);
+            *mask &= theirs.map_or(0, |(_, mask)| *mask);
+            *mask != 0
+        });
         self.ruled_out.retain_mut(|(origin, mask)| {
             let theirs = other.ruled_out.iter().find(|(other, _)| other == origin);
             *mask &= theirs.map_or(0, |(_, mask)| *mask);
             *mask != 0
         });
+    }
+
+    /// From here on, what is read from there is harmless for these rules.
+    pub(super) fn check(&mut self, path: &Rc<Path>, mask: Mask) {
+        match self.checked.iter_mut().find(|(known, _)| known == path) {
+            Some((_, known)) => *known |= mask,
+            None => self.checked.push((Rc::clone(path), mask)),
+        }
     }
 
     /// From here on, data of this origin is harmless for these rules.

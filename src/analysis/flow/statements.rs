@@ -7,6 +7,7 @@ use super::ir::{Arm, Assign, At, Const, Expr, ExprKind, Function, Handler, Name,
 use super::machine::{Frame, Loop, Machine};
 use super::state::{Object, ObjectKind, State, key_of};
 use super::values::{Callable, Captured, Note, Path, Value};
+use crate::analysis::languages::Language;
 
 /// How often a loop's body is interpreted: once to see what it does, once with what it did.
 const ROUNDS: usize = 2;
@@ -205,7 +206,8 @@ impl Machine<'_> {
         item.path = items.path.as_ref().and_then(|path| path.field(&Arc::from("[]")));
         for object in items.objects.iter().filter_map(|id| f.state.heap.get(*id)) {
             match object.kind {
-                ObjectKind::Map => item.taint.join(&object.rest.taint),
+                ObjectKind::Map if self.gives_keys() => item.taint.join(&object.rest.taint),
+                ObjectKind::Map => item.join(&object.look(None)),
                 ObjectKind::List | ObjectKind::Instance => {
                     let held = object.look(None);
                     if object.kind == ObjectKind::List {
@@ -220,7 +222,13 @@ impl Machine<'_> {
         item
     }
 
+    /// Whether a loop over a map gives its keys.
+    fn gives_keys(&self) -> bool {
+        !matches!(self.language(), Language::Go | Language::Php | Language::Ruby | Language::Rust)
+    }
+
     fn exec_switch(&mut self, f: &mut Frame, subject: &Expr, arms: &[Arm], falls_through: bool) {
+        let tested = subject;
         let subject = self.eval(f, subject);
         f.loops.push(Loop { is_switch: true, left: DEAD(), again: DEAD() });
         let before = f.state.clone();
@@ -244,6 +252,10 @@ impl Machine<'_> {
                 }
             }
             certain |= chosen && wanted.is_some();
+            let listed = arm.patterns.iter().all(|pattern| matches!(pattern.kind, ExprKind::Const(_)));
+            if chosen && listed && !arm.is_default && !arm.patterns.is_empty() {
+                self.is_one_of(f, tested);
+            }
             if falls_through {
                 f.state.join(std::mem::replace(&mut flowing, DEAD()));
             }
@@ -272,6 +284,9 @@ impl Machine<'_> {
     fn exec_return(&mut self, f: &mut Frame, value: Option<&Expr>, at: At) {
         if let Some(expr) = value {
             let value = self.eval(f, expr);
+            if f.state.dead {
+                return;
+            }
             if let Some(rule) = f.goes_out {
                 let marks = self.text_marks(f, &value);
                 self.check_marks(f, rule, at, marks.marks());
@@ -281,9 +296,12 @@ impl Machine<'_> {
                 None => f.returned = Some(value),
             }
         }
-        let state = std::mem::replace(&mut f.state, DEAD());
-        // Its variables are gone.
-        f.exit.join(State { vars: Vec::new(), ..state });
+        let mut state = std::mem::replace(&mut f.state, DEAD());
+        // Its variables are gone, apart from those of the function around it.
+        if f.function.shares.is_empty() {
+            state.vars.clear();
+        }
+        f.exit.join(state);
     }
 
     fn exec_try(&mut self, f: &mut Frame, body: &[Stmt], handlers: &[Handler], last: &[Stmt]) {
@@ -309,6 +327,9 @@ impl Machine<'_> {
 
     /// Binds a target to a value.
     pub(super) fn assign(&mut self, f: &mut Frame, target: &Expr, mut value: Value, ty: Option<&Name>) {
+        if f.state.dead {
+            return;
+        }
         if let Some(path) = ty.and_then(|ty| self.instance_path(ty))
             && value.path.as_ref().is_none_or(is_vague)
         {
@@ -399,7 +420,7 @@ impl Machine<'_> {
     /// What an expression is, as something that can hold things: an object is made if there is none yet.
     pub(super) fn object_of(&mut self, f: &mut Frame, base: &Expr) -> Value {
         let mut value = self.eval(f, base);
-        if !value.objects.is_empty() || value.callable.is_some() {
+        if !value.objects.is_empty() || value.callable.is_some() || f.state.dead {
             return value;
         }
         let ExprKind::Name(slot) = base.kind else { return value };

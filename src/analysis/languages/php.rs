@@ -50,7 +50,8 @@ pub(super) fn without_markup(text: &str) -> Cow<'_, str> {
         blank(&rest[..open], &mut code);
         rest = &rest[open..];
         let tag = ["<?php", "<?=", "<?"].into_iter().find(|tag| rest.starts_with(tag)).unwrap_or("<?");
-        blank(tag, &mut code);
+        // A form feed is a blank, too; behind it stands what the page shows.
+        code.push_str(if tag == "<?=" { "\u{c}  " } else { &"     "[..tag.len()] });
         rest = &rest[tag.len()..];
         let close = rest.find("?>").unwrap_or(rest.len());
         code.push_str(&rest[..close]);
@@ -79,7 +80,7 @@ mod tests {
         let text = "<p>é</p>\n<?php f(); ?>\n<b><?= $x ?></b>";
         let code = without_markup(text);
         assert_eq!(code.len(), text.len());
-        assert_eq!(code, "         \n      f(); ; \n       $x ;     ");
+        assert_eq!(code, "         \n      f(); ; \n   \u{c}   $x ;     ");
         assert_eq!(without_markup("<?php\nf();"), "<?php\nf();");
     }
 }

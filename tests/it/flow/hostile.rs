@@ -51,7 +51,14 @@ proptest! {
         length in 0_usize..60,
         insert in "[(){}\\[\\]:;=+.,'\"a-z \n]{0,6}",
     ) {
-        let names = ["python/flask.py", "java/Shop.java", "javascript/server.js", "go/server.go"];
+        let names = [
+            "python/flask.py",
+            "java/Shop.java",
+            "javascript/server.js",
+            "go/server.go",
+            "php/shop.php",
+            "ruby/users_controller.rb",
+        ];
         let name = names[which.index(names.len())];
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/flow/fixtures");
         let text = fs::read_to_string(root.join(name)).unwrap();

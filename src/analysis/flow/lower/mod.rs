@@ -3,14 +3,18 @@
 mod golang;
 mod java;
 mod javascript;
+mod php;
 mod python;
+mod ruby;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tree_sitter::{Node, Tree};
 
-use super::ir::{At, Class, Const, Expr, ExprKind, Function, Name, Name0, Parameter, Stmt, Unit};
+use super::ir::{
+    Arg, Assign, At, Call, Class, Const, Expr, ExprKind, Function, Name, Name0, Parameter, Stmt, Unit,
+};
 use super::models;
 use crate::analysis::languages::Language;
 
@@ -28,6 +32,7 @@ pub(super) fn lower(tree: &Tree, source: &str, language: Language, path: &str, f
         classes: Vec::new(),
         imports: Vec::new(),
         package: Arc::from(""),
+        class: None,
         depth: 0,
         language,
     };
@@ -37,9 +42,13 @@ pub(super) fn lower(tree: &Tree, source: &str, language: Language, path: &str, f
         Language::Java => java::module(&mut builder, root),
         Language::JavaScript | Language::TypeScript | Language::Tsx => javascript::module(&mut builder, root),
         Language::Go => golang::module(&mut builder, root),
+        Language::Php => php::module(&mut builder, root),
+        Language::Ruby => ruby::module(&mut builder, root),
         _ => return None,
     };
     let scope = builder.scopes.pop().unwrap_or_default();
+    builder.imports.sort_unstable();
+    builder.imports.dedup();
     let module = Arc::new(Function { body, names: scope.list, file, at: at(root), ..Function::default() });
     Some(Unit {
         language,
@@ -63,6 +72,8 @@ pub(super) struct Builder<'s> {
     classes: Vec<Arc<Class>>,
     imports: Vec<Name>,
     package: Name,
+    /// The class that is being lowered.
+    class: Option<Name>,
     depth: usize,
     language: Language,
 }
@@ -72,7 +83,18 @@ pub(super) struct Builder<'s> {
 struct Scope {
     slots: HashMap<Name, u32>,
     list: Vec<Name>,
+    /// Those that were bound here, in languages whose functions share the variables around them.
+    locals: HashSet<Name>,
     matters: bool,
+}
+
+/// Where the value of a statement goes, in languages where statements have one.
+#[derive(Clone, Copy)]
+enum Gives {
+    Nothing,
+    Return,
+    /// Into a slot.
+    To(u32),
 }
 
 impl<'s> Builder<'s> {
@@ -113,6 +135,24 @@ impl<'s> Builder<'s> {
         self.slot(&name)
     }
 
+    /// A name that is bound here, unless a function around has bound it.
+    fn declare(&mut self, node: Node<'_>) -> u32 {
+        let name = self.name_of(node);
+        self.local(&name);
+        self.slot(&name)
+    }
+
+    fn local(&mut self, name: &Name) {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.locals.insert(Arc::clone(name));
+        }
+    }
+
+    /// Whether this function or one around it has bound a name.
+    fn is_local(&self, name: &Name) -> bool {
+        self.scopes.iter().any(|scope| scope.locals.contains(name))
+    }
+
     fn variable(&mut self, node: Node<'_>) -> Expr {
         let slot = self.slot_of(node);
         Expr::new(at(node), ExprKind::Name(slot))
@@ -147,6 +187,12 @@ impl<'s> Builder<'s> {
             Function { name: Name0(name), at: at(node), file: self.file, ..Function::default() };
         inside(self, &mut function);
         let scope = self.scopes.pop().unwrap_or_default();
+        for (slot, name) in (0..).zip(&scope.list) {
+            if !scope.locals.contains(name) && self.is_local(name) {
+                self.slot(name);
+                function.shares.push(slot);
+            }
+        }
         if let Some(around) = self.scopes.last_mut() {
             around.matters |= scope.matters;
         }
@@ -178,6 +224,33 @@ fn children<'t>(node: Node<'t>) -> Vec<Node<'t>> {
 fn fields<'t>(node: Node<'t>, field: &str) -> Vec<Node<'t>> {
     let mut cursor = node.walk();
     node.children_by_field_name(field, &mut cursor).collect()
+}
+
+/// The children of a node as expressions.
+fn all<'s>(b: &mut Builder<'s>, node: Node<'_>, expr: fn(&mut Builder<'s>, Node<'_>) -> Expr) -> Vec<Expr> {
+    children(node).into_iter().map(|child| expr(b, child)).collect()
+}
+
+/// A statement whose value goes there.
+fn give(node: Node<'_>, value: Expr, gives: Gives) -> Stmt {
+    match gives {
+        Gives::Nothing => Stmt::Expr(value),
+        Gives::Return => Stmt::Return(Some(value), at(node)),
+        Gives::To(slot) => Stmt::Expr(assign(node, Expr::new(at(node), ExprKind::Name(slot)), value)),
+    }
+}
+
+/// A plain assignment.
+fn assign(node: Node<'_>, target: Expr, value: Expr) -> Expr {
+    Expr::new(at(node), ExprKind::Assign(Box::new(Assign { target, value, op: None, ty: None })))
+}
+
+/// A call of a function by a name that the models know.
+fn call(b: &mut Builder<'_>, node: Node<'_>, name: &'static str, args: Vec<Expr>) -> Expr {
+    b.name(name);
+    let callee = b.named(node, name);
+    let args = args.into_iter().map(|value| Arg { name: None, value }).collect();
+    Expr::new(at(node), ExprKind::Call(Box::new(Call { callee, args, is_new: false })))
 }
 
 fn opaque(node: Node<'_>, parts: Vec<Expr>) -> Expr {

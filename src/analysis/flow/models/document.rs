@@ -6,8 +6,8 @@ use regex::Regex;
 use serde::Deserialize;
 
 use super::{
-    Check, Condition, FlowRule, Guard, KINDS, Method, Model, Parameters, Sanitizer, Sink, Source, Table,
-    Test, Which, bit, name, word,
+    Check, Condition, Fill, FlowRule, Guard, KINDS, Method, Model, Parameters, Sanitizer, Sink, Source,
+    Table, Test, Which, bit, name, word,
 };
 use crate::analysis::flow::ir::Const;
 use crate::analysis::flow::values::Mask;
@@ -77,7 +77,12 @@ pub(super) struct Document {
     #[serde(default)]
     mutators: Vec<String>,
     #[serde(default)]
-    fills: Vec<String>,
+    itself: Vec<String>,
+    #[serde(default)]
+    maps_over: Vec<String>,
+    /// Calls that write into one of their arguments.
+    #[serde(default)]
+    fills: Vec<FillText>,
     #[serde(default)]
     guards: Vec<GuardText>,
     #[serde(default)]
@@ -180,6 +185,15 @@ struct SanitizerText {
     /// None: everything.
     #[serde(default)]
     clears: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FillText {
+    at: Vec<String>,
+    into: usize,
+    #[serde(default)]
+    from: Vec<WhichText>,
 }
 
 #[derive(Deserialize)]
@@ -311,7 +325,12 @@ impl Document {
             model.propagators.add(&self.propagators, ())?;
         }
         model.mutators.extend(self.mutators.iter().cloned());
-        model.fills.extend(self.fills.iter().cloned());
+        model.itself.extend(self.itself.iter().cloned());
+        model.maps_over.extend(self.maps_over.iter().cloned());
+        for text in &self.fills {
+            let from = text.from.iter().map(WhichText::read).collect::<Result<_, _>>()?;
+            model.fills.add(&text.at, Fill { into: text.into, from })?;
+        }
         for text in &self.guards {
             let guard = Guard {
                 arg: text.arg.read()?,

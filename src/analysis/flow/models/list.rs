@@ -21,6 +21,10 @@ models![
     "javascript/servers",
     "go/language",
     "go/servers",
+    "php/language",
+    "php/frameworks",
+    "ruby/language",
+    "ruby/frameworks",
 ];
 
 /// The rules about flows, a YAML document each.

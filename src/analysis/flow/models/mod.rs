@@ -99,6 +99,13 @@ pub(super) struct Sanitizer {
     pub(super) clears: Mask,
 }
 
+/// A call that writes into one of its arguments.
+pub(super) struct Fill {
+    pub(super) into: usize,
+    /// What it writes; none: what the call is a source of.
+    pub(super) from: Vec<Which>,
+}
+
 /// A call in a condition that makes data harmless when it comes out this way.
 pub(super) struct Guard {
     pub(super) arg: Which,
@@ -152,8 +159,11 @@ pub(super) struct Model {
     pub(super) replacing: Vec<(String, Mask)>,
     pub(super) propagators: Table<()>,
     pub(super) mutators: HashSet<String>,
-    /// Methods that fill their first argument.
-    pub(super) fills: HashSet<String>,
+    /// Methods that give their receiver as it is.
+    pub(super) itself: HashSet<String>,
+    /// Methods that give what the function they are given returns.
+    pub(super) maps_over: HashSet<String>,
+    pub(super) fills: Table<Fill>,
     pub(super) guards: Table<Guard>,
     pub(super) containing: Vec<(String, Mask)>,
     pub(super) allow_lists: Vec<(HashSet<String>, Mask)>,
