@@ -20,7 +20,7 @@
 //! | `auth` | passwords, tokens, keys, tickets, roles | `store`, `mail` |
 //! | `artifacts` | bytes that jobs leave behind | `store` |
 //! | `jobs` | the verbs; the only writer of jobs, the only publisher of events | `store`, `hub` |
-//! | `kinds` | what a job can be, one folder each | `jobs`, `store`, `analysis`, `cache`, `source`, `sandbox`, `llm`, `agent`, `artifacts`, `scaffold` |
+//! | `kinds` | what a job can be, one folder each | `jobs`, `store`, `analysis`, `cache`, `source`, `sandbox`, `llm`, `agent`, `artifacts`, `scaffold`, `export` |
 //! | `worker` | slots, leases, the run as a pipe, rescue, drain | `jobs`, `kinds`, `store` |
 //! | `http` | parse, call one verb, shape the answer | `app`, `agent`, `analysis`, `artifacts`, `auth`, `export`, `hub`, `jobs`, `kinds`, `llm`, `observe`, `source`, `store`, `worker` |
 //! | `app` | wiring | all |

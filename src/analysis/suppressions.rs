@@ -34,6 +34,20 @@ pub struct Suppression {
     pub expired: bool,
 }
 
+impl Suppression {
+    /// What to say of one that suppresses nothing: `expired on 2026-06-14: a calculator`.
+    pub fn sentence(&self) -> String {
+        let rules =
+            if self.rules.is_empty() { String::new() } else { format!(" [{}]", self.rules.join(", ")) };
+        let state = match self.until.filter(|_| self.expired) {
+            Some(day) => format!("expired on {day}"),
+            None => "unused".to_owned(),
+        };
+        let reason = if self.reason.is_empty() { String::new() } else { format!(": {}", self.reason) };
+        format!("{state}{rules}{reason}")
+    }
+}
+
 /// A finding that is suppressed. It counts for nothing, but it is not hidden.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Suppressed {

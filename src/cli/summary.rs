@@ -3,20 +3,22 @@
 use std::fmt::{self, Write};
 
 use super::paint::{Grade, Paint, count, grouped, harmless};
-use crate::analysis::Report;
 use crate::analysis::external::AnalyzerState;
+use crate::analysis::{Report, Suppression};
 use crate::model::Skipped;
 
 /// Lines of each list that are shown; the rest is counted.
 const LANGUAGES: usize = 8;
 const RECOMMENDATIONS: usize = 5;
 const SKIPPED: usize = 10;
+const UNUSED: usize = 10;
 
 /// Writes the summary.
 pub(super) fn write(to: &mut impl Write, report: &Report, paint: Paint) -> fmt::Result {
     write_score(to, report, paint)?;
     write_languages(to, report, paint)?;
     write_findings(to, report, paint)?;
+    write_unused(to, &report.unused_suppressions, paint)?;
     write_recommendations(to, report, paint)?;
     write_analyzers(to, report, paint)?;
     write_skipped(to, &report.skipped, paint)
@@ -90,9 +92,21 @@ fn write_findings(to: &mut impl Write, report: &Report, paint: Paint) -> fmt::Re
     writeln!(to, "\n{} in {files}: {}", paint.bold(found), counts.join(", "))?;
     match report.suppressed.len() {
         0 => Ok(()),
-        1 => writeln!(to, "  and 1 that a comment suppresses"),
-        more => writeln!(to, "  and {} that comments suppress", grouped(more)),
+        1 => writeln!(to, "  and 1 that is suppressed"),
+        more => writeln!(to, "  and {} that are suppressed", grouped(more)),
     }
+}
+
+fn write_unused(to: &mut impl Write, unused: &[Suppression], paint: Paint) -> fmt::Result {
+    if unused.is_empty() {
+        return Ok(());
+    }
+    writeln!(to, "\n{} ({})", paint.bold("Suppressions of nothing"), grouped(unused.len()))?;
+    for entry in unused.iter().take(UNUSED) {
+        let place = format!("{}:{}", harmless(&entry.path), entry.line);
+        writeln!(to, "  {place}  {}", paint.dim(harmless(&entry.sentence())))?;
+    }
+    write_rest(to, unused.len(), UNUSED)
 }
 
 fn write_recommendations(to: &mut impl Write, report: &Report, paint: Paint) -> fmt::Result {

@@ -19,6 +19,7 @@ pub(super) fn write(document: &Document<'_>) -> Result<Vec<u8>, Error> {
     chart(report, &mut text);
     recommendations(report, &mut text);
     findings(report, &mut text);
+    unused(report, &mut text);
     functions(report, &mut text);
     analyzers(report, &mut text);
     skipped(report, &mut text);
@@ -121,6 +122,18 @@ fn findings(report: &Report, text: &mut String) {
         }
         text.push('\n');
     }
+}
+
+fn unused(report: &Report, text: &mut String) {
+    if report.unused_suppressions.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "## Suppressions of nothing ({})\n", report.unused_suppressions.len());
+    for entry in report.unused_suppressions.iter().take(MOST_ROWS) {
+        let place = format!("{}:{}", entry.path, entry.line);
+        let _ = writeln!(text, "- `{}`: {}", code(&place), cell(&entry.sentence()));
+    }
+    text.push('\n');
 }
 
 fn functions(report: &Report, text: &mut String) {

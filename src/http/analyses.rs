@@ -327,13 +327,7 @@ async fn from_form(app: &App, body: Request) -> Result<Wanted, Problem> {
 
 /// Refuses at the door what could only fail later.
 fn check(app: &App, wanted: &Wanted) -> Result<()> {
-    let is_name = |name: &str| (1..=200).contains(&name.chars().count()) && !name.contains(char::is_control);
-    if wanted.name.as_deref().is_some_and(|name| !is_name(name)) {
-        return Err(Error::invalid(
-            "name",
-            "must have 1 to 200 characters, none of them a control character",
-        ));
-    }
+    submit::check_name(wanted.name.as_deref())?;
     let analysis = &wanted.analysis;
     let limits = intake(&app.config.intake);
     if let Some(source) = analysis.source.to_source() {

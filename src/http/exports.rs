@@ -1,19 +1,24 @@
 //! Reports as files, in the formats of `export`.
 
+use std::collections::HashSet;
+
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Json, Path, Query};
-use super::submit;
-use crate::analysis::{self, Report};
+use super::identity::RequestId;
+use super::limits::Submit;
+use super::submit::{self, Accepted};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::export;
-use crate::model::{Caller, JobId, Status};
+use crate::jobs::NewRequest;
+use crate::kinds::export::{Finished, MOST_REPORTS};
+use crate::kinds::{Analysis, Export, Kind, request};
+use crate::model::{Caller, JobId};
 
 /// A format that reports can be had in.
 #[derive(Debug, Serialize, ToSchema)]
@@ -88,43 +93,97 @@ pub(super) async fn export_report(
     Ok(([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, name)], bytes).into_response())
 }
 
-/// An analysis that has a report.
-struct Finished {
-    name: Option<String>,
-    date: Option<DateTime<Utc>>,
-    result: String,
-}
-
-/// What stands beside the fields of the report.
-#[derive(Deserialize)]
-struct Beside {
-    revision: Option<String>,
-}
-
 async fn finished(app: &App, caller: &Caller, id: JobId) -> Result<Finished> {
-    let found = submit::of_kind(app.jobs.find(id, caller).await?, "analysis")?;
-    let job = found.job;
-    let result = found.result.filter(|_| job.status == Status::Completed).ok_or_else(|| {
-        let text = format!("the analysis {id} is {}; only a completed one has a report", job.status.as_str());
+    let found = submit::of_kind(app.jobs.find(id, caller).await?, Analysis::POLICY.kind)?;
+    Finished::of(found).map_err(|status| {
+        let text = format!("the analysis {id} is {}; only a completed one has a report", status.as_str());
         Error::conflict("NO_REPORT", text)
-    })?;
-    Ok(Finished { name: job.label, date: job.finished_at, result })
+    })
 }
 
-impl Finished {
-    fn write(&self, format: &export::Format, before: Option<(JobId, Self)>) -> anyhow::Result<Vec<u8>> {
-        let mut report: Report = serde_json::from_str(&self.result)?;
-        let Beside { revision } = serde_json::from_str(&self.result)?;
-        if let Some((id, before)) = before {
-            let before: Report = serde_json::from_str(&before.result)?;
-            analysis::compare(&before, &mut report, format!("analysis {id}"));
+/// Which analyses to export, and how.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExportRequest {
+    /// Ids of analyses of one's own.
+    #[schema(min_items = 1)]
+    analyses: Vec<JobId>,
+    /// Names from `/api/v1/export/formats`.
+    #[schema(min_items = 1, example = json!(["sarif", "html"]))]
+    formats: Vec<String>,
+    /// What the job is called in lists.
+    #[schema(max_length = 200)]
+    name: Option<String>,
+    /// The project it is for.
+    project: Option<String>,
+    /// Words to file it under: up to 20.
+    #[serde(default)]
+    #[schema(max_items = 20)]
+    tags: Vec<String>,
+}
+
+/// Exports the reports of many analyses as one ZIP archive.
+///
+/// It is a job: once it has completed, the archive is its artifact `export.zip`, and its result says of each report
+/// whether it is there. An analysis that has no report when its turn comes is no reason for the others to fail.
+#[utoipa::path(post, path = "/api/v1/export/batch", tag = "analyses", request_body = ExportRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters.")),
+    security(("bearer" = []), ("api_key" = [])),
+    responses((status = 202, description = "It waits for a slot.", body = Accepted)))]
+pub(super) async fn export_batch(
+    State(app): State<App>,
+    caller: Caller,
+    RequestId(request_id): RequestId,
+    headers: HeaderMap,
+    Json(asked): Json<ExportRequest>,
+) -> Result<(StatusCode, Json<Accepted>)> {
+    check_batch(&asked)?;
+    for (place, id) in asked.analyses.iter().enumerate() {
+        let job = app.jobs.check(*id, &caller).await.ok();
+        if job.is_none_or(|job| job.kind != Analysis::POLICY.kind) {
+            return Err(Error::invalid(format!("analyses[{place}]"), "there is no such analysis"));
         }
-        let document = export::Document {
-            report: &report,
-            name: self.name.as_deref(),
-            revision: revision.as_deref(),
-            date: self.date,
-        };
-        Ok((format.write)(&document)?)
     }
+    let fingerprint = serde_json::to_vec(&asked).map_err(|error| Error::Internal(error.into()))?;
+    let idempotency = submit::idempotency(&headers, &fingerprint)?;
+    let ExportRequest { analyses, formats, name, project, tags } = asked;
+    let filing = submit::filing(project, tags)?;
+    app.limits.submit(Submit::Analysis, caller.user)?;
+    let job = Export { analyses, formats };
+    let new = NewRequest {
+        idempotency,
+        label: name,
+        filing,
+        request_id: Some(request_id),
+        ..request(&job, Some(caller.user))?
+    };
+    Ok(submit::accepted(&app.jobs.submit(new).await?, "export"))
+}
+
+fn check_batch(asked: &ExportRequest) -> Result<()> {
+    for (field, empty) in [("analyses", asked.analyses.is_empty()), ("formats", asked.formats.is_empty())] {
+        if empty {
+            return Err(Error::invalid(field, "must name at least one"));
+        }
+    }
+    let reports = asked.analyses.len().saturating_mul(asked.formats.len());
+    if reports > MOST_REPORTS {
+        let text = format!("times formats are {reports} reports; {MOST_REPORTS} are the most");
+        return Err(Error::invalid("analyses", text));
+    }
+    let mut seen = HashSet::new();
+    if let Some(place) = asked.analyses.iter().position(|id| !seen.insert(*id)) {
+        return Err(Error::invalid(format!("analyses[{place}]"), "is there twice"));
+    }
+    let mut seen = HashSet::new();
+    for (place, name) in asked.formats.iter().enumerate() {
+        let field = format!("formats[{place}]");
+        if export::format(name).is_none() {
+            return Err(Error::invalid(field, format!("there is no format {name}")));
+        }
+        if !seen.insert(name) {
+            return Err(Error::invalid(field, "is there twice"));
+        }
+    }
+    submit::check_name(asked.name.as_deref())
 }

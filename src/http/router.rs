@@ -36,6 +36,7 @@ fn table() -> Vec<Row> {
         plain(routes!(exports::list_formats)),
         plain(routes!(exports::export_schema)),
         plain(routes!(exports::export_report)),
+        plain(routes!(exports::export_batch)),
         plain(routes!(jobs::list_jobs)),
         plain(routes!(jobs::get_job, jobs::delete_job)),
         plain(routes!(artifacts::list_job_artifacts)),

@@ -58,6 +58,15 @@ pub(super) fn filing(project: Option<String>, tags: Vec<String>) -> Result<Filin
     Ok(Filing { project, tags: Tags::new(tags).map_err(|why| Error::invalid("tags", why))? })
 }
 
+/// Refuses what a job cannot be called in lists.
+pub(super) fn check_name(name: Option<&str>) -> Result<()> {
+    let is_name = |name: &str| (1..=200).contains(&name.chars().count()) && !name.contains(char::is_control);
+    if name.is_none_or(is_name) {
+        return Ok(());
+    }
+    Err(Error::invalid("name", "must have 1 to 200 characters, none of them a control character"))
+}
+
 /// A job, if it is of this kind: each door shows its own only.
 pub(super) fn of_kind(found: JobWithBodies, kind: &'static str) -> Result<JobWithBodies> {
     if found.job.kind == kind { Ok(found) } else { Err(Error::NotFound(kind)) }

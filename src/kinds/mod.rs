@@ -2,6 +2,7 @@
 
 pub mod analysis;
 pub mod build;
+pub mod export;
 mod maintenance;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::OnceCell;
 
-use crate::artifacts::Artifacts;
+use crate::artifacts::{self, Artifacts};
 use crate::cache::Cache;
 use crate::config::{Config, SandboxLevel};
 use crate::error::{Error, FieldError, Result};
@@ -27,11 +28,17 @@ use crate::store::Store;
 
 pub use analysis::Analysis;
 pub use build::Build;
+pub use export::Export;
 pub use maintenance::{Cleanup, HealthCheck};
 
 /// Every kind there is, under its name.
 pub fn all() -> Registry {
-    Registry::default().with::<Analysis>().with::<Build>().with::<Cleanup>().with::<HealthCheck>()
+    Registry::default()
+        .with::<Analysis>()
+        .with::<Build>()
+        .with::<Export>()
+        .with::<Cleanup>()
+        .with::<HealthCheck>()
 }
 
 /// What kinds may use besides their context.
@@ -115,6 +122,19 @@ pub fn sandbox_settings(config: &Config) -> Result<sandbox::Settings, sandbox::E
         SandboxLevel::Process => sandbox::Level::ProcessOnly,
     };
     Ok(settings)
+}
+
+/// What it means for a job that one of its files is not kept, or cannot be read.
+fn unkept(error: &artifacts::Error) -> Failure {
+    match error {
+        artifacts::Error::BadPath(_) | artifacts::Error::TooLarge { .. } => {
+            Failure::fatal("ARTIFACT_REFUSED", error.to_string())
+        }
+        other => {
+            tracing::warn!(error = %other, "a file of a job cannot be kept or read");
+            Failure::transient("ARTIFACTS_UNAVAILABLE", "the files of jobs cannot be reached right now")
+        }
+    }
 }
 
 /// A kind of job: the struct is the payload, the constant its policy, and there is one thing it does.

@@ -29,7 +29,19 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("jobs", &["store", "hub"]),
     (
         "kinds",
-        &["jobs", "store", "analysis", "cache", "source", "sandbox", "llm", "agent", "artifacts", "scaffold"],
+        &[
+            "jobs",
+            "store",
+            "analysis",
+            "cache",
+            "source",
+            "sandbox",
+            "llm",
+            "agent",
+            "artifacts",
+            "scaffold",
+            "export",
+        ],
     ),
     ("worker", &["jobs", "kinds", "store"]),
     (

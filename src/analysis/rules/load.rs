@@ -7,12 +7,13 @@ use ast_grep_config::{
     DeserializeEnv, GlobalRules, RuleCore, SerializableRule, SerializableRuleCore, Transformation, from_str,
 };
 use ast_grep_core::Matcher as _;
+use ast_grep_core::replacer::TemplateFix;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::Rule;
 use super::needs::{self, Needs};
+use super::{Fix, Rule};
 use crate::analysis::languages::Language;
 use crate::model::{Category, Confidence, Severity};
 
@@ -33,8 +34,9 @@ pub struct Definition {
     /// What it says.
     pub rule: Rule,
     core: SerializableRuleCore,
-    /// The line its pattern starts on.
+    /// The lines that its pattern and its fix start on.
     line: usize,
+    fix_line: usize,
 }
 
 impl Definition {
@@ -149,6 +151,14 @@ pub fn compile(definition: &Definition, language: Language) -> Result<(RuleCore,
     if matcher.potential_kinds().is_none() {
         return Err(bad("it would have to look at every node: add a `kind` or a `pattern`".to_owned()));
     }
+    if let Some(Fix { template, made }) = &definition.rule.fix {
+        let template = TemplateFix::with_transform(template, &language.entry().grammar, made);
+        let known = matcher.defined_vars();
+        if let Some(name) = template.used_vars().into_iter().find(|name| !known.contains(name)) {
+            let line = definition.fix_line;
+            return Err(BadRule { line, ..bad(format!("`fix` names ${name}, which nothing catches")) });
+        }
+    }
     Ok((matcher, needs::of(&definition.core, language.entry().grammar)))
 }
 
@@ -180,6 +190,7 @@ fn read_document(yaml: &str, offset: usize, builtin: bool) -> Result<Option<Defi
     }
     let files = document.files.as_deref().map(globs).transpose().map_err(|e| bad("files", e))?;
     let ignores = document.ignores.as_deref().map(globs).transpose().map_err(|e| bad("ignores", e))?;
+    let made = document.transform.iter().flat_map(HashMap::keys).cloned().collect();
     let Some(severity) = document.severity.severity() else { return Ok(None) };
     let rule = Rule {
         id,
@@ -195,7 +206,7 @@ fn read_document(yaml: &str, offset: usize, builtin: bool) -> Result<Option<Defi
         example: document.example,
         references: document.references.into_iter().chain(document.url).collect(),
         aliases: document.aliases,
-        fix: document.fix,
+        fix: document.fix.map(|template| Fix { template, made }),
         builtin,
         files,
         ignores,
@@ -206,7 +217,12 @@ fn read_document(yaml: &str, offset: usize, builtin: bool) -> Result<Option<Defi
         utils: document.utils,
         transform: document.transform,
     };
-    Ok(Some(Definition { rule, core, line: offset + line_of(yaml, "rule") }))
+    Ok(Some(Definition {
+        rule,
+        core,
+        line: offset + line_of(yaml, "rule"),
+        fix_line: offset + line_of(yaml, "fix"),
+    }))
 }
 
 /// The documents of a YAML stream, each with the number of lines before it.

@@ -50,8 +50,8 @@ pub struct Rule {
     pub references: Vec<String>,
     /// What other tools call it, so that their suppression marks count.
     pub aliases: Vec<String>,
-    /// A template for code that certainly mends it.
-    pub fix: Option<String>,
+    /// What certainly mends it.
+    pub fix: Option<Fix>,
     /// Whether it comes with Codeyard.
     pub builtin: bool,
     /// The only files it looks at, if it names any.
@@ -60,7 +60,21 @@ pub struct Rule {
     pub ignores: Option<GlobSet>,
 }
 
+/// Code to put in the place of what a rule found, as `ast-grep` has it.
+#[derive(Clone, Debug)]
+pub struct Fix {
+    /// The code; `$NAME` and `$$$NAMES` stand for what the pattern caught.
+    pub template: String,
+    /// The names that `transform` makes of others.
+    pub made: Vec<String>,
+}
+
 impl Rule {
+    /// Whether this is its id, or what another tool calls it.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.id == name || self.aliases.iter().any(|alias| alias == name)
+    }
+
     /// Whether the rule looks at this file at all.
     pub fn applies_to(&self, path: &str) -> bool {
         self.files.as_ref().is_none_or(|globs| globs.is_match(path))

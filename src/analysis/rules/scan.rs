@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use ast_grep_core::matcher::MatcherExt as _;
+use ast_grep_core::replacer::{Replacer as _, TemplateFix};
 use ast_grep_core::tree_sitter::StrDoc;
 use ast_grep_core::{AstGrep, NodeMatch};
 use ast_grep_language::SupportLang;
 use tree_sitter::Node;
 
 use super::needs::Sightings;
-use super::{Compiled, Ready, Rule};
+use super::{Compiled, Fix, Ready, Rule};
 use crate::model::{Confidence, FlowStep, Severity};
 
 /// A rule and the place it matched.
@@ -93,8 +94,8 @@ fn of<'r>(rule: &'r Rule, found: &NodeMatch<'_, StrDoc<SupportLang>>) -> Match<'
     Match {
         rule,
         range: found.range(),
-        message: fill(&rule.message, found, Some(LONGEST_NAME)),
-        replacement: rule.fix.as_ref().map(|fix| fill(fix, found, None)),
+        message: fill(&rule.message, found),
+        replacement: rule.fix.as_ref().map(|fix| mended(fix, found)),
         identity: None,
         severity: None,
         confidence: None,
@@ -102,8 +103,14 @@ fn of<'r>(rule: &'r Rule, found: &NodeMatch<'_, StrDoc<SupportLang>>) -> Match<'
     }
 }
 
+/// The code that may stand there instead, with the indentation of the place.
+fn mended(fix: &Fix, found: &NodeMatch<'_, StrDoc<SupportLang>>) -> String {
+    let template = TemplateFix::with_transform(&fix.template, found.lang(), &fix.made);
+    String::from_utf8_lossy(&template.generate_replacement(found)).into_owned()
+}
+
 /// Puts what the pattern caught in the place of each `$NAME`.
-fn fill(template: &str, found: &NodeMatch<'_, StrDoc<SupportLang>>, longest: Option<usize>) -> String {
+fn fill(template: &str, found: &NodeMatch<'_, StrDoc<SupportLang>>) -> String {
     let mut text = String::with_capacity(template.len());
     let mut rest = template;
     while let Some(at) = rest.find('$') {
@@ -113,7 +120,7 @@ fn fill(template: &str, found: &NodeMatch<'_, StrDoc<SupportLang>>, longest: Opt
             .find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))
             .unwrap_or(rest.len());
         match found.get_env().get_match(&rest[..end]) {
-            Some(node) if end > 0 => text.push_str(&shorten(&node.text(), longest)),
+            Some(node) if end > 0 => text.push_str(&shorten(&node.text())),
             _ => {
                 text.push('$');
                 text.push_str(&rest[..end]);
@@ -125,13 +132,12 @@ fn fill(template: &str, found: &NodeMatch<'_, StrDoc<SupportLang>>, longest: Opt
 }
 
 /// One line, and not a long one.
-fn shorten(text: &str, longest: Option<usize>) -> String {
-    let Some(longest) = longest else { return text.to_owned() };
+fn shorten(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= longest {
+    if line.chars().count() <= LONGEST_NAME {
         return line;
     }
-    line.chars().take(longest - 1).chain(['…']).collect()
+    line.chars().take(LONGEST_NAME - 1).chain(['…']).collect()
 }
 
 /// A rule that reaches the same place in several ways says it once.

@@ -3,17 +3,21 @@
 use std::fmt::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 
+use super::look::Looker;
 use crate::analysis::rules::{Rule, catalogue};
 use crate::cli::frame::{category, confidence};
 use crate::cli::paint::Paint;
 use crate::cli::{Surroundings, say};
 
 /// Prints what there is to say about one rule, or a line about each.
-pub(super) fn run(id: &str, around: &Surroundings) -> anyhow::Result<ExitCode> {
+pub(super) fn run(id: &str, looker: &Looker<'_>, around: &Surroundings) -> anyhow::Result<ExitCode> {
     let paint = Paint::new(around.paints(&std::io::stdout()));
     let mut rules = catalogue();
+    if id == "all" || !rules.iter().any(|rule| rule.is_called(id)) {
+        rules.extend(looker.own_rules()?);
+    }
     rules.sort_by(|a, b| a.id.cmp(&b.id));
     let mut text = String::new();
     if id == "all" {
@@ -21,7 +25,10 @@ pub(super) fn run(id: &str, around: &Surroundings) -> anyhow::Result<ExitCode> {
             write_line(&mut text, rule, paint)?;
         }
     } else {
-        let rule = rules.iter().find(|rule| rule.id == id || rule.aliases.iter().any(|alias| alias == id));
+        let rule = rules.iter().find(|rule| rule.is_called(id));
+        if let (None, Some((tool, code))) = (rule, id.split_once('/')) {
+            bail!("{id} is no rule of ours: if {tool} is an analyzer, its documentation explains {code}");
+        }
         let rule = rule.ok_or_else(|| anyhow!("no rule is called {id}; `--explain all` lists them"))?;
         write_page(&mut text, rule, paint)?;
     }
@@ -47,6 +54,9 @@ fn write_page(to: &mut String, rule: &Rule, paint: Paint) -> fmt::Result {
             writeln!(to, "  {line}")?;
         }
         writeln!(to)?;
+    }
+    if rule.fix.is_some() {
+        writeln!(to, "`codeyard analyze --fix` mends it.\n")?;
     }
     for reference in &rule.references {
         writeln!(to, "{reference}")?;

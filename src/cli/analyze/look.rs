@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, anyhow, bail};
 use tokio_util::sync::CancellationToken;
 
 use super::Analyze;
 use super::git::Repository;
+use crate::analysis::rules::{self, Rule};
 use crate::analysis::{self, Gate, Options, PROJECT_FILE, Project, Report, Watch, compare};
 use crate::cache::Cache;
 use crate::cli::meter::{How, Meter};
@@ -33,6 +35,8 @@ pub(super) struct Looker<'a> {
     pub(super) asked: &'a Analyze,
     pub(super) config: &'a Config,
     pub(super) cache: Option<Arc<Cache>>,
+    /// Set when it is to end.
+    pub(super) stop: Arc<AtomicBool>,
 }
 
 impl Looker<'_> {
@@ -49,7 +53,7 @@ impl Looker<'_> {
         let external = self.run_others(&tree.files, &meter)?;
         let Tree { files, skipped, revision } = tree;
         let options = Options { external, ..options };
-        let mut report = analysis::analyze(&files, skipped, &options, &Watcher(&meter))?;
+        let mut report = analysis::analyze(&files, skipped, &options, &self.watcher(&meter))?;
         meter.clear();
         if let Some(Err(error)) = self.cache.as_ref().map(|cache| cache.trim()) {
             tracing::warn!(%error, "the cache of results is not trimmed");
@@ -62,8 +66,29 @@ impl Looker<'_> {
         Ok(Looked { answer: kind::Answer { revision, report }, files, elsewhere })
     }
 
+    /// The rules of the user's own: of the settings, of --rules and of the project.
+    pub(super) fn own_rules(&self) -> anyhow::Result<Vec<Rule>> {
+        let meter = Meter::new(How::WhenLong);
+        let options = self.options()?;
+        let options = match self.local().filter(|path| path.is_dir() && !self.asked.isolated) {
+            Some(root) => {
+                let project = project_of(root)?;
+                let tree = self.take_in(&self.asked.path, &project, &meter)?;
+                project.complete(options, &tree.files)?
+            }
+            None => options,
+        };
+        let documents = options.rules.iter().map(|yaml| rules::read(yaml, false));
+        let definitions: Vec<_> = documents.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        Ok(definitions.into_iter().map(|definition| definition.rule).collect())
+    }
+
+    fn watcher<'m>(&'m self, meter: &'m Meter) -> Watcher<'m> {
+        Watcher { meter, stop: &self.stop }
+    }
+
     /// The path, unless it is an address.
-    fn local(&self) -> Option<&Path> {
+    pub(super) fn local(&self) -> Option<&Path> {
         Some(Path::new(&self.asked.path)).filter(|_| !self.asked.path.contains("://"))
     }
 
@@ -142,7 +167,7 @@ impl Looker<'_> {
             Ok(_) => self.take_in(&inside.to_string_lossy(), project, meter)?,
         };
         project.leave_out(&mut tree.files, &mut tree.skipped);
-        let report = analysis::analyze(&tree.files, tree.skipped, options, &Watcher(meter))?;
+        let report = analysis::analyze(&tree.files, tree.skipped, options, &self.watcher(meter))?;
         Ok(Some((report, format!("commit {}", commit.get(..12).unwrap_or(&commit)))))
     }
 
@@ -207,11 +232,18 @@ fn one_file(path: &Path, size: u64, limits: &Limits) -> anyhow::Result<Tree> {
     Ok(Tree { files: vec![SourceFile { path: name, content }], ..Tree::default() })
 }
 
-struct Watcher<'m>(&'m Meter);
+struct Watcher<'m> {
+    meter: &'m Meter,
+    stop: &'m AtomicBool,
+}
 
 impl Watch for Watcher<'_> {
     fn progress(&self, done: usize, total: usize, path: &str) {
         let percent = u64::try_from(done * 100 / total.max(1)).unwrap_or(100);
-        self.0.show(percent, path);
+        self.meter.show(percent, path);
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 }

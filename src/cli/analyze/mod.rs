@@ -1,9 +1,11 @@
 //! `codeyard analyze`: the analysis without a server.
 
 mod explain;
+mod fix;
 mod git;
 mod look;
 mod text;
+mod watch;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -78,6 +80,15 @@ pub(super) struct Analyze {
     /// Look at every file again, and keep nothing for the next time.
     #[arg(long)]
     no_cache: bool,
+    /// Put into the files what rules are certain of, say what that was, and report what is left.
+    #[arg(long)]
+    fix: bool,
+    /// With --fix: write nothing, but print what it would change as a diff; ends with 1 if that is anything.
+    #[arg(long, requires = "fix")]
+    dry_run: bool,
+    /// Look again whenever a file changes, until Ctrl-C.
+    #[arg(long, conflicts_with = "fix")]
+    watch: bool,
     /// Say what a rule finds, why that matters and what to do instead, and analyse nothing; `all` lists the rules.
     #[arg(long, value_name = "RULE")]
     explain: Option<String>,
@@ -106,16 +117,27 @@ const FINDINGS: u8 = 1;
 impl Analyze {
     /// Reads, analyses, writes.
     pub(super) fn run(self, around: &Surroundings) -> anyhow::Result<ExitCode> {
-        if let Some(rule) = &self.explain {
-            return explain::run(rule, around);
-        }
         if self.schema {
             say(&serde_json::to_string_pretty(&export::schema()?)?)?;
             return Ok(ExitCode::SUCCESS);
         }
         let config = around.config([])?;
-        let looker = Looker { asked: &self, config: &config, cache: self.cache(&config, around) };
-        let looked = looker.look()?;
+        let looker = Looker {
+            asked: &self,
+            config: &config,
+            cache: self.cache(&config, around),
+            stop: Arc::default(),
+        };
+        if let Some(rule) = &self.explain {
+            return explain::run(rule, &looker, around);
+        }
+        if self.watch {
+            return watch::run(&looker, around);
+        }
+        if self.dry_run {
+            return fix::show(&looker, around);
+        }
+        let looked = if self.fix { fix::run(&looker)? } else { looker.look()? };
         self.write(&looked, around)?;
         Ok(looked.exit_code())
     }

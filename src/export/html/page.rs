@@ -12,7 +12,9 @@ use super::parts::{
 };
 use super::{Document, count, effort, grouped, maybe, percent, rich, shown, tenths, word};
 use crate::analysis::external::Analyzer;
-use crate::analysis::{Dependency, DuplicateGroup, Recommendation, Report, Suppressed, Technology};
+use crate::analysis::{
+    Dependency, DuplicateGroup, Recommendation, Report, Suppressed, Suppression, Technology,
+};
 use crate::model::{Finding, Severity, Skipped};
 
 const STYLE: &str = include_str!("style.css");
@@ -55,6 +57,7 @@ pub(super) struct Page<'a> {
     rules: Vec<(String, usize)>,
     files_with: Vec<(String, usize)>,
     suppressed: &'a [Suppressed],
+    unused: &'a [Suppression],
     file_count: String,
     files: Vec<FileRow>,
     files_left_out: usize,
@@ -112,6 +115,7 @@ impl<'a> Page<'a> {
             rules,
             files_with,
             suppressed: cut(&report.suppressed),
+            unused: cut(&report.unused_suppressions),
             file_count: grouped(files.len()),
             files_left_out: files.len().saturating_sub(MOST_FILES),
             files: files.into_iter().take(MOST_FILES).collect(),

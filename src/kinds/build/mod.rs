@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use super::{Context, Env, Failure, Kind, Outcome, Policy, Wait};
+use super::{Context, Env, Failure, Kind, Outcome, Policy, Wait, unkept};
 use crate::agent::testing::Tested;
 use crate::agent::{State, Workspace, workspace};
 use crate::error::FieldError;
@@ -248,18 +248,5 @@ fn broken(error: &workspace::Error) -> Failure {
             Failure::transient("WORKSPACE_FAILED", error.to_string())
         }
         other => Failure::fatal("WORKSPACE_FAILED", other.to_string()),
-    }
-}
-
-/// What it means that a file cannot be kept or read.
-fn unkept(error: &crate::artifacts::Error) -> Failure {
-    match error {
-        crate::artifacts::Error::BadPath(_) | crate::artifacts::Error::TooLarge { .. } => {
-            Failure::fatal("ARTIFACT_REFUSED", error.to_string())
-        }
-        other => {
-            tracing::warn!(error = %other, "an artifact of a build cannot be kept or read");
-            Failure::transient("ARTIFACTS_UNAVAILABLE", "the files of jobs cannot be reached right now")
-        }
     }
 }

@@ -186,6 +186,20 @@ async fn a_rule_is_explained() {
     let id = all.lines().next().unwrap().split_whitespace().nth(1).unwrap();
     let page = run(&["analyze", "--explain", id]).await.expect(0);
     assert!(page.starts_with(id) && page.contains("Why\n") && page.contains("Instead\n"), "{page}");
+    let tree = Tree::new();
+    let (root, rules) = (tree.root(), tree.path("rule.yml"));
+    let page = run(&["analyze", &root, "--rules", &rules, "--explain", "no-launch"]).await.expect(0);
+    assert!(page.starts_with("no-launch") && page.contains("It never returns."), "{page}");
+    std::fs::write(tree.path("codeyard.toml"), "[analysis]\nrule_files = ['/rule.yml']\n").unwrap();
+    let all = run(&["analyze", &root, "--explain", "all"]).await.expect(0);
+    assert!(all.contains("no-launch") && all.contains("py-is-literal"), "{all}");
+    for id in ["too-many-parameters", "secret-github-token", "unreachable-code", "S307"] {
+        run(&["analyze", "--explain", id]).await.expect(0);
+    }
+    let page = run(&["analyze", "--explain", "py-is-literal"]).await.expect(0);
+    assert!(page.contains("`codeyard analyze --fix` mends it."), "{page}");
+    let said = run(&["analyze", "--explain", "ruff/F401"]).await.refused();
+    assert!(said.contains("its documentation explains F401"), "{said}");
     let said = run(&["analyze", "--explain", "no-such-rule"]).await.refused();
     assert!(said.contains("no-such-rule"), "{said}");
 }

@@ -171,6 +171,12 @@ async fn the_projects_file_holds_and_flags_come_first() {
         let said = run(&["analyze", &root, flag, value]).await.refused();
         assert!(said.contains(flag), "{said}");
     }
+    made.write("codeyard.toml", "[[suppress]]\npath = 'a.py'\nreason = 'ours'\nuntil = 2020-01-31\n");
+    let text = run(&["analyze", &root]).await.expect(1);
+    assert!(
+        text.contains("Suppressions of nothing (1)\n  codeyard.toml:1  expired on 2020-01-31: ours"),
+        "{text}"
+    );
     made.write("codeyard.toml", "[analysis]\n\nexclud = []\n");
     let said = run(&["analyze", &root]).await.refused();
     assert!(said.contains("codeyard.toml, line 3: unknown field `exclud`"), "{said}");

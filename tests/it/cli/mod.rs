@@ -6,6 +6,7 @@ mod build;
 mod demo;
 mod doctor;
 mod judging;
+mod mending;
 mod plain;
 mod program;
 mod serve;

@@ -1,5 +1,7 @@
 //! Analyses at the door: every way in, and the report that comes out.
 
+use codeyard::config::Config;
+use codeyard::kinds::analysis::{house_gate, house_rules};
 use codeyard::model::{JobId, Status};
 use serde_json::{Value, json};
 
@@ -256,4 +258,91 @@ async fn what_cannot_be_compared_or_judged_is_refused_at_the_door_or_fails_with_
     let isolated = json!({"files": files, "options": {"ignore_project_file": true}});
     let id = id_of(&app.post("/api/analysis/", isolated).bearer(&ann.access).await.expect(202));
     app.until(id, Status::Completed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_reports_can_be_had_as_one_archive_and_each_says_whether_it_is_there() {
+    for app in TestApp::on_each_database().await {
+        let ann = app.sign_up("ann@example.com").await;
+        let bob = app.sign_up("bob@example.com").await;
+        let submit = async |asked: Value, status| {
+            let id = id_of(&app.post("/api/analysis/", asked).bearer(&ann.access).await.expect(202));
+            app.until(id, status).await;
+            id
+        };
+        let good = submit(json!({"code": VULNERABLE, "filename": "run.py"}), Status::Completed).await;
+        let bad = json!({"files": [{"path": "codeyard.toml", "content": "x = 1"}]});
+        let bad = submit(bad, Status::Failed).await;
+        let asked = json!({"analyses": [good, bad], "formats": ["sarif", "gitlab", "json"]});
+        let sent = app.post("/api/v1/export/batch", &asked).bearer(&ann.access).await.expect(202);
+        let id = id_of(&sent);
+        app.until(id, Status::Completed).await;
+        let job = app.get(&format!("/api/v1/jobs/{id}")).bearer(&ann.access).await.expect(200);
+        assert_eq!((&job["result"]["written"], &job["result"]["failed"]), (&3.into(), &3.into()));
+        assert_eq!(job["result"]["items"][3]["error"], "it is failed and has no report");
+
+        let url = job["result"]["url"].as_str().unwrap();
+        let file = app.get(url).bearer(&ann.access).await;
+        assert_eq!(file.header("content-type"), "application/zip");
+        let mut archive = zip::ZipArchive::new(std::io::Cursor::new(file.body.to_vec())).unwrap();
+        let names: Vec<String> = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
+        let of = |name: &str| format!("{good}/{name}");
+        assert_eq!(
+            names,
+            [of("sarif.sarif"), of("gitlab.json"), of("json.json"), "manifest.json".to_owned()]
+        );
+        let single = app.get(&format!("/api/v1/export/{good}/sarif")).bearer(&ann.access).await;
+        let mut packed = Vec::new();
+        std::io::Read::read_to_end(&mut archive.by_name(&of("sarif.sarif")).unwrap(), &mut packed).unwrap();
+        assert_eq!(packed, single.body, "as the single export has it");
+        assert_eq!(app.get(url).bearer(&bob.access).await.refused(404), "NOT_FOUND");
+
+        let alone = json!({"analyses": [bad], "formats": ["html"]});
+        let id = id_of(&app.post("/api/v1/export/batch", &alone).bearer(&ann.access).await.expect(202));
+        let failed = app.until(id, Status::Failed).await;
+        assert_eq!(failed.error_code.as_deref(), Some("NOTHING_EXPORTED"));
+        let many = vec!["json"; 501];
+        for (token, asked, field) in [
+            (&bob, json!({"analyses": [good], "formats": ["json"]}), "analyses[0]"),
+            (&ann, json!({"analyses": [good, id], "formats": ["json"]}), "analyses[1]"),
+            (&ann, json!({"analyses": [good, good], "formats": ["json"]}), "analyses[1]"),
+            (&ann, json!({"analyses": [], "formats": ["json"]}), "analyses"),
+            (&ann, json!({"analyses": [good], "formats": []}), "formats"),
+            (&ann, json!({"analyses": [good], "formats": ["json", "parchment"]}), "formats[1]"),
+            (&ann, json!({"analyses": [good], "formats": ["json", "json"]}), "formats[1]"),
+            (&ann, json!({"analyses": [good, bad], "formats": many}), "analyses"),
+        ] {
+            let refused = app.post("/api/v1/export/batch", &asked).bearer(&token.access).await.expect(422);
+            assert_eq!(refused["error"]["details"]["fields"][0]["field"], field, "{asked}: {refused}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_servers_own_rules_are_applied_to_every_analysis() {
+    let rule = "id: house-launch\nlanguage: python\nseverity: high\nconfidence: high\nmessage: m\nrule: {pattern: launch($X)}\n";
+    let dir = tempfile::tempdir().unwrap();
+    let (good, bad) = (dir.path().join("good.yml"), dir.path().join("bad.yml"));
+    std::fs::write(&good, rule).unwrap();
+    std::fs::write(&bad, format!("# ours\n{}", rule.replace("python", "klingon"))).unwrap();
+    let app =
+        TestApp::with(&[("analysis.rules", &format!("[{good:?}]")), ("analysis.fail_on", "critical")]).await;
+    let ann = app.sign_up("ann@example.com").await;
+    let asked = json!({"code": "launch(1)\n", "filename": "a.py"});
+    let report = report(&app, &ann.access, app.post("/api/analysis/", asked).bearer(&ann.access).await).await;
+    assert_eq!(report["code_smells"][0]["rule"], "house-launch");
+    assert_eq!(report["gate"]["conditions"][0]["found"], "no finding is critical");
+
+    for (setting, value, parts) in [
+        ("analysis.rules", format!("[{bad:?}]"), ["bad.yml: rule `house-launch`, line 3: ", "klingon"]),
+        ("analysis.rules", "[\"/no/such/file.yml\"]".to_owned(), ["/no/such/file.yml", "No such file"]),
+        ("analysis.fail_on", "sometimes".to_owned(), ["analysis.fail_on", "never"]),
+        ("analysis.min_coverage", "0.5".to_owned(), ["analysis.min_coverage", "80"]),
+    ] {
+        let config = Config::load(None, [], [(setting.to_owned(), value)]).unwrap();
+        let refused =
+            house_rules(&config.analysis).map(drop).and_then(|()| house_gate(&config.analysis).map(drop));
+        let said = format!("{:#}", refused.unwrap_err());
+        assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+    }
 }

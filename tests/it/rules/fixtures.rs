@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use codeyard::analysis::checks;
 use codeyard::analysis::rules::{BUILTIN, catalogue, compile, read};
-use codeyard::analysis::{Options, Unwatched, analyze, flow};
+use codeyard::analysis::{Options, Unwatched, analyze, flow, mend};
 
 use super::file;
 
 /// The fixtures of the rules that are code: as many files for each as it takes, one for a language.
 const CHECKS: &str = "checks";
+/// What `--fix` makes of the fixtures of the rules that have a fix.
+const MENDED: &str = "mended";
 
 #[test]
 fn every_rule_compiles_in_each_of_its_languages() {
@@ -68,7 +70,7 @@ fn every_rule_file_stands_in_the_list_and_every_fixture_belongs_to_a_rule() {
     let listed: HashSet<String> = BUILTIN.iter().map(|(path, _)| (*path).to_owned()).collect();
     for place in ["src/analysis/rules", "tests/it/rules/fixtures"] {
         for directory in fs::read_dir(root.join(place)).unwrap().map(|entry| entry.unwrap().path()) {
-            if !directory.is_dir() || directory.ends_with(CHECKS) {
+            if !directory.is_dir() || [CHECKS, MENDED].iter().any(|other| directory.ends_with(other)) {
                 continue;
             }
             for path in fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()) {
@@ -126,6 +128,41 @@ fn differences(fixture: &Path, id: &str) -> Vec<String> {
         wrong.push(format!("{name}: the fixture is {}", skipped.reason));
     }
     wrong
+}
+
+#[test]
+fn every_fix_turns_its_fixture_into_what_is_expected() {
+    let fixable: Vec<String> =
+        catalogue().into_iter().filter(|rule| rule.fix.is_some()).map(|rule| rule.id).collect();
+    let place = root().join("tests/it/rules/fixtures").join(MENDED);
+    let expected = files(&place);
+    for path in &expected {
+        let id = path.file_stem().unwrap().to_str().unwrap();
+        assert!(fixable.iter().any(|rule| rule == id), "{} belongs to no rule with a fix", path.display());
+    }
+    let mut wrong = Vec::new();
+    for (path, _) in BUILTIN {
+        let (directory, id) = path.split_once('/').unwrap();
+        if !fixable.iter().any(|rule| rule == id) {
+            continue;
+        }
+        let fixture = fixture(directory, id).unwrap();
+        let name = fixture.file_name().unwrap().to_str().unwrap();
+        let sources = [file(name, fs::read_to_string(&fixture).unwrap())];
+        let mut report = analyze(&sources, Vec::new(), &Options::default(), &Unwatched).unwrap();
+        report.narrow(|finding| finding.rule == id);
+        let mended = mend(&sources, &report).pop().unwrap();
+        assert_eq!(mended.refused, [], "{id}");
+        let again = [file(name, &mended.after)];
+        let left = analyze(&again, Vec::new(), &Options::default(), &Unwatched).unwrap();
+        if left.findings().any(|finding| finding.rule == id) {
+            wrong.push(format!("{id}: is found again in\n{}", mended.after));
+        }
+        if fs::read_to_string(place.join(name)).ok().as_deref() != Some(mended.after.as_str()) {
+            wrong.push(format!("{id}: fixtures/{MENDED}/{name} is not\n{}", mended.after));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 fn root() -> &'static Path {

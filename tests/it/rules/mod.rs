@@ -9,6 +9,7 @@ mod exporting;
 mod external;
 mod fixtures;
 mod measures;
+mod mending;
 mod packages;
 mod projects;
 mod remembering;

@@ -67,6 +67,20 @@ fn what_cannot_be_meant_is_refused_with_its_line() {
 }
 
 #[test]
+fn the_example_can_be_used_as_it_stands() {
+    let example = include_str!("../../../config/codeyard.example.toml");
+    let files = [
+        file("lint/a.yml", RULE),
+        file("a.py", "import requests\nrequests.get(a, timeout=1)\nlaunch(b)\n"),
+        file("tools/b.py", "import subprocess\nsubprocess.run(x, shell=True)\n"),
+    ];
+    let found = with(example, &files).unwrap();
+    assert_eq!(rules(&found), ["use-our-client", "no-launch"]);
+    assert_eq!(found.suppressed.len(), 1);
+    assert_eq!(Project::read(example.as_bytes()).unwrap().gate.min_coverage, Some(80.0));
+}
+
+#[test]
 fn files_rules_and_severities_are_the_projects_choice() {
     let files = [
         file("app.py", "import os\neval(a)\nlaunch(b)\nos.system('ls ' + c)\n"),
