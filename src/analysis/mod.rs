@@ -169,7 +169,8 @@ pub fn analyze(
     }
     external::apply(&mut analyses, &files, options);
     let unused = project::apply(&mut analyses, options);
-    let until = analyses.iter().filter_map(|analysis| analysis.holds_until).min();
+    let dates = analyses.iter().filter_map(|analysis| analysis.holds_until);
+    let until = dates.chain(project::dates(options)).min();
     let mut report = report::assemble(analyses, skipped, &options.external);
     report.unused_suppressions.extend(unused);
     if let Some((memory, key)) = remembered.zip(key) {

@@ -19,8 +19,10 @@ use crate::model::{Finding, Severity, Skipped, SourceFile};
 
 /// What the file is called.
 pub const PROJECT_FILE: &str = "codeyard.toml";
-/// Larger ones are refused.
+/// A larger one, and one with more globs or suppressions, is refused: each costs something for each file.
 const LARGEST: usize = 256 << 10;
+const MOST_GLOBS: usize = 500;
+const MOST_SUPPRESSIONS: usize = 1_000;
 
 /// What a project says about its analysis.
 #[derive(Clone, Debug, Default)]
@@ -136,6 +138,12 @@ impl Project {
             bad(text, &at, error.message().trim())
         })?;
         let Document { analysis, severity, thresholds, gate, suppress } = document;
+        if analysis.exclude.len() + analysis.rule_files.len() > MOST_GLOBS {
+            return Err(whole(format!("it has more than {MOST_GLOBS} globs")));
+        }
+        if suppress.len() > MOST_SUPPRESSIONS {
+            return Err(whole(format!("it has more than {MOST_SUPPRESSIONS} suppressions")));
+        }
         let language = |name: &Spanned<String>| {
             let known = || Language::ALL.map(Language::name).join(", ");
             Language::from_name(name.get_ref()).ok_or_else(|| {
@@ -273,11 +281,14 @@ pub(super) fn apply(analyses: &mut [FileAnalysis], options: &Options) -> Vec<Sup
         for finding in analysis.findings.iter_mut().filter(named) {
             finding.severity = severities[&finding.rule];
         }
+        let Some(path) = analysis.findings.first().map(|finding| finding.region.path.clone()) else {
+            continue;
+        };
+        let covering = matchers.iter().enumerate();
+        let here: Vec<_> = covering.filter(|(_, matcher)| holds(matcher) && matcher.covers(&path)).collect();
         let mut known = |finding: &Finding| {
-            let at = matchers.iter().position(|matcher| holds(matcher) && matcher.fits(finding))?;
+            let (at, _) = *here.iter().find(|(_, matcher)| matcher.known.means(finding))?;
             used[at] = true;
-            analysis.holds_until =
-                [analysis.holds_until, matchers[at].known.until].into_iter().flatten().min();
             Some(matchers[at].known.to_suppression(*today))
         };
         for finding in std::mem::take(&mut analysis.findings) {
@@ -289,6 +300,12 @@ pub(super) fn apply(analyses: &mut [FileAnalysis], options: &Options) -> Vec<Sup
     }
     let unused = matchers.iter().zip(used).filter(|(_, used)| !used);
     unused.map(|(matcher, _)| matcher.known.to_suppression(*today)).collect()
+}
+
+/// The last days of the suppressions that hold: on the day after, the report is another.
+pub(super) fn dates(options: &Options) -> impl Iterator<Item = NaiveDate> {
+    let dates = options.suppressions.iter().filter_map(|known| known.until);
+    dates.filter(|until| !expired(Some(*until), options.today))
 }
 
 /// A suppression, ready to be compared with findings.
@@ -304,17 +321,19 @@ impl<'k> Matcher<'k> {
         Some(Self { known, path })
     }
 
-    fn fits(&self, finding: &Finding) -> bool {
-        let Known { rule, fingerprint, .. } = self.known;
-        rule.as_ref().is_none_or(|rule| *rule == finding.rule)
-            && fingerprint.as_ref().is_none_or(|print| *print == finding.fingerprints.stable)
-            && self.path.as_ref().is_none_or(|globs| {
-                globs.matched_path_or_any_parents(&finding.region.path, false).is_ignore()
-            })
+    fn covers(&self, path: &str) -> bool {
+        let matched = |globs: &Gitignore| globs.matched_path_or_any_parents(path, false).is_ignore();
+        self.path.as_ref().is_none_or(matched)
     }
 }
 
 impl Known {
+    /// Whether it speaks of such a finding, wherever that is.
+    fn means(&self, finding: &Finding) -> bool {
+        self.rule.as_ref().is_none_or(|rule| *rule == finding.rule)
+            && self.fingerprint.as_ref().is_none_or(|print| *print == finding.fingerprints.stable)
+    }
+
     fn to_suppression(&self, today: Option<NaiveDate>) -> Suppression {
         Suppression {
             path: PROJECT_FILE.to_owned(),

@@ -1,13 +1,14 @@
 //! Annotations as GitHub Actions reads them from a log.
 
 use super::{Document, Error};
-use crate::model::Severity;
+use crate::model::{Finding, FindingState, Severity};
 
-/// Writes one workflow command per finding.
+/// Writes one workflow command per finding; against a baseline, for the new ones only.
 pub(super) fn write(document: &Document<'_>) -> Result<Vec<u8>, Error> {
     let report = document.report;
     let mut text = String::new();
-    for finding in report.findings() {
+    let shown = |finding: &&Finding| finding.state.is_none_or(|state| state == FindingState::New);
+    for finding in report.findings().filter(shown) {
         let region = &finding.region;
         let command = match finding.severity {
             Severity::Critical | Severity::High => "error",

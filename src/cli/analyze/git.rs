@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tempfile::TempDir;
 
 use crate::model::{Finding, Region};
@@ -37,7 +37,7 @@ impl Repository {
     pub(super) fn commit(&self, revision: &str) -> anyhow::Result<String> {
         let wanted = format!("{revision}^{{commit}}");
         let found = self.git(["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted]);
-        let id = found.with_context(|| format!("`{revision}` is no commit of this repository"))?;
+        let id = found.map_err(|_| anyhow!("`{revision}` is no commit of this repository"))?;
         Ok(String::from_utf8_lossy(&id).trim().to_owned())
     }
 
@@ -95,7 +95,7 @@ impl Repository {
 
     fn run(&self, command: &mut Command) -> anyhow::Result<Vec<u8>> {
         let ended = command.output().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => anyhow::anyhow!("git is not installed"),
+            io::ErrorKind::NotFound => anyhow!("git is not installed"),
             _ => error.into(),
         })?;
         if !ended.status.success() {

@@ -3,6 +3,7 @@
 pub mod external;
 mod options;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -94,14 +95,20 @@ impl Kind for Analysis {
         let former = run.former(former, &project, &options).await?;
         let options = Options { external: runs, ..options };
         let revision = tree.revision.clone();
-        let mut report = run.analyse(tree, options).await?;
-        if let Some((before, against)) = former {
-            analysis::compare(&before, &mut report, against);
-        }
-        report.gate = Some(run.gate(&project)?.judge(&report));
+        let begun = if former.is_some() { HALF } else { BEGUN };
+        let mut report = run.analyse(tree, options, begun..LOOKED).await?;
+        let gate = run.gate(&project)?;
         context.progress(98, "Writing the report").await;
-        let result = Answer { revision, report };
-        to_raw_value(&result)
+        // Large reports take a while to compare and to write.
+        let written = tokio::task::spawn_blocking(move || {
+            if let Some((before, against)) = former {
+                analysis::compare(&before, &mut report, against);
+            }
+            report.gate = Some(gate.judge(&report));
+            to_raw_value(&Answer { revision, report })
+        });
+        let written = written.await.map_err(std::io::Error::other).and_then(|json| Ok(json?));
+        written
             .map(|json| Outcome::Done(Some(json)))
             .map_err(|error| Failure::fatal("REPORT_UNREADABLE", error.to_string()))
     }
@@ -138,8 +145,9 @@ pub struct Answer {
     pub report: analysis::Report,
 }
 
-/// Percent when the source is there, and when every file was looked at.
+/// Percent when the source is there, when every file of a baseline was looked at, and when every file was.
 const BEGUN: i32 = 10;
+const HALF: i32 = 50;
 const LOOKED: i32 = 95;
 
 /// A job under way.
@@ -224,15 +232,16 @@ impl Running<'_> {
                 project.leave_out(&mut tree.files, &mut tree.skipped);
                 let against = format!("commit {}", tree.revision.as_deref().unwrap_or_default());
                 // What other analyzers found in the other commit is not asked for, and so stays new.
-                Ok(Some((self.analyse(tree, options.clone()).await?, against)))
+                Ok(Some((self.analyse(tree, options.clone(), BEGUN..HALF).await?, against)))
             }
             _ => Ok(None),
         }
     }
 
-    async fn analyse(&self, tree: Tree, options: Options) -> Result<Report, Failure> {
+    /// Analyses a tree; the job's progress goes through these percent meanwhile.
+    async fn analyse(&self, tree: Tree, options: Options, span: Range<i32>) -> Result<Report, Failure> {
         let (env, context) = (Arc::clone(self.env), self.context);
-        let watcher = Watcher { context: context.clone(), shown: AtomicI32::new(BEGUN) };
+        let watcher = Watcher { context: context.clone(), shown: AtomicI32::new(span.start), span };
         let looked = tokio::task::spawn_blocking(move || {
             let report = analysis::analyze(&tree.files, tree.skipped, &options, &watcher);
             if let Some(Err(error)) = env.cache.as_ref().map(|cache| cache.trim()) {
@@ -312,12 +321,13 @@ pub fn intake(settings: &crate::config::Intake) -> Limits {
 struct Watcher {
     context: Context,
     shown: AtomicI32,
+    span: Range<i32>,
 }
 
 impl Watch for Watcher {
     fn progress(&self, done: usize, total: usize, path: &str) {
         let share = i32::try_from(done * 100 / total.max(1)).unwrap_or(100);
-        let percent = BEGUN + share * (LOOKED - BEGUN) / 100;
+        let percent = self.span.start + share * (self.span.end - self.span.start) / 100;
         if self.shown.fetch_max(percent, Ordering::Relaxed) < percent {
             self.context.try_progress(percent, &format!("Analysed {done} of {total} files, last {path}"));
         }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use calamine::{Data, Reader as _, Xlsx};
-use codeyard::analysis::{Report, compare};
+use codeyard::analysis::{Gate, Report, Threshold, compare};
 use codeyard::export::{Document, FORMATS, format, schema};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -129,9 +129,15 @@ fn bytes(name: &str, document: &Document<'_>) -> Vec<u8> {
 fn a_report_is_as_its_schema_says() {
     let schema = schema().unwrap();
     let validator = jsonschema::draft202012::new(&schema).unwrap();
-    for report in
-        [example(), report(&[]), report(&[file("package.json", PACKAGE), file("package-lock.json", LOCK)])]
-    {
+    let mut judged = example();
+    compare(&report(&[file("a.py", "exec(a)\n")]), &mut judged, "what was");
+    judged.gate = Some(Gate { fail_on: Some(Threshold::High), ..Gate::default() }.judge(&judged));
+    for report in [
+        example(),
+        judged,
+        report(&[]),
+        report(&[file("package.json", PACKAGE), file("package-lock.json", LOCK)]),
+    ] {
         let written: Value = serde_json::from_slice(&bytes("json", &Document::from(&report))).unwrap();
         let wrong: Vec<String> = validator.iter_errors(&written).map(|error| error.to_string()).collect();
         assert!(wrong.is_empty(), "{wrong:#?}");
@@ -195,6 +201,11 @@ fn a_page_says_what_is_new_and_what_is_fixed() {
 
     let log: Value = serde_json::from_slice(&bytes("sarif", &document)).unwrap();
     assert_eq!(log["runs"][0]["results"][0]["baselineState"], "new");
+
+    let mut same = after.clone();
+    compare(&after, &mut same, "itself");
+    assert!(bytes("github", &Document::from(&same)).is_empty(), "what was there before annotates nothing");
+    assert!(String::from_utf8(bytes("csv", &Document::from(&same))).unwrap().contains(",unchanged\n"));
 }
 
 #[test]

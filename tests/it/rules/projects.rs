@@ -67,6 +67,16 @@ fn what_cannot_be_meant_is_refused_with_its_line() {
 }
 
 #[test]
+fn a_file_that_would_cost_too_much_is_refused() {
+    let globs = format!("[analysis]\nexclude = [{}]\n", "'*a*b*',".repeat(501));
+    let known = "[[suppress]]\npath = 'a'\nreason = 'x'\n".repeat(1_001);
+    let long = format!("# {}\n", "x".repeat(256 << 10));
+    for (said, part) in [(globs, "500 globs"), (known, "1000 suppressions"), (long, "262144 bytes")] {
+        assert!(with(&said, &[]).unwrap_err().contains(part));
+    }
+}
+
+#[test]
 fn the_example_can_be_used_as_it_stands() {
     let example = include_str!("../../../config/codeyard.example.toml");
     let files = [

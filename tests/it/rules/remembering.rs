@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use codeyard::analysis::{Memory, Options, Report, Unwatched, Watch, analyze};
+use codeyard::analysis::{Memory, Options, Project, Report, Unwatched, Watch, analyze};
 use codeyard::cache::Cache;
 use codeyard::model::SourceFile;
 
@@ -121,4 +121,25 @@ fn what_was_damaged_is_not_believed_and_what_is_too_much_goes() {
     // And one whose directory was deleted under it keeps working.
     std::fs::remove_dir_all(dir.path()).unwrap();
     assert!(look(&sources(), &options).1);
+}
+
+#[test]
+fn what_the_project_says_is_part_of_what_is_remembered() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, options) = remembering(dir.path(), PLENTY);
+    let on = |day: &str, said: &str| {
+        let project = Project::read(said.as_bytes()).unwrap();
+        let options = Options { today: day.parse::<NaiveDate>().ok(), ..options.clone() };
+        let (report, looked) = look(&sources(), &project.complete(options, &sources()).unwrap());
+        (report.summary.findings, report.unused_suppressions.iter().filter(|it| it.expired).count(), looked)
+    };
+    let known = "[[suppress]]\npath = '*.py'\nreason = 'ours'\nuntil = 2026-06-15\n\
+                 [[suppress]]\npath = '*.rb'\nreason = 'ours'\nuntil = 2026-06-10\n";
+    assert_eq!(on("2026-06-09", known), (1, 0, true));
+    assert_eq!(on("2026-06-10", known), (1, 0, false));
+    assert_eq!(on("2026-06-11", known), (1, 1, true), "one that nobody uses has expired");
+    assert_eq!(on("2026-06-16", known), (2, 2, true));
+    assert_eq!(on("2026-06-17", known), (2, 2, false));
+    assert_eq!(on("2026-06-17", "[severity]\npy-os-system = 'off'\n"), (1, 0, true));
+    assert_eq!(on("2026-06-17", "[thresholds]\nlines = 1\n"), (2, 0, true));
 }
