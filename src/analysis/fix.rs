@@ -92,7 +92,7 @@ fn edits<'f>(text: &str, findings: &[&'f Finding]) -> Vec<Edit<'f>> {
             Some(Edit { finding, range, text: replacement })
         })
         .collect();
-    edits.sort_by(|a, b| (a.range.start, a.range.end).cmp(&(b.range.start, b.range.end)));
+    edits.sort_by_key(|edit| (edit.range.start, edit.range.end));
     let mut end = 0;
     edits.retain(|edit| {
         let free = edit.range.start >= end;

@@ -23,6 +23,8 @@ pub const PROJECT_FILE: &str = "codeyard.toml";
 const LARGEST: usize = 256 << 10;
 const MOST_GLOBS: usize = 500;
 const MOST_SUPPRESSIONS: usize = 1_000;
+/// Bytes of rules in files of the tree.
+const LARGEST_RULES: usize = 1 << 20;
 
 /// What a project says about its analysis.
 #[derive(Clone, Debug, Default)]
@@ -234,6 +236,9 @@ impl Project {
                 let text = String::from_utf8(file.content.clone());
                 let text = text.map_err(|_| refuse(&format!("{} is no text", file.path)))?;
                 found.push((file.path.clone(), text));
+            }
+            if found.iter().map(|(_, text)| text.len()).sum::<usize>() > LARGEST_RULES {
+                return Err(refuse(&format!("the rules have more than {LARGEST_RULES} bytes")));
             }
             if found.len() == before {
                 return Err(refuse(&format!("no file of the tree is called `{}`", glob.get_ref())));

@@ -87,9 +87,8 @@ impl Kind for Analysis {
         let wanted = wanted.map_err(|(_, why)| Failure::fatal("BAD_OPTIONS", why))?;
         let run = Running { options: &self.options, env: &env, context: &context };
         let former = self.source.at(self.options.baseline.as_ref());
-        let mut tree = run.take_in(self.source).await?;
-        let project = run.project(&mut tree)?;
-        let options = run.complete(options, &project, &tree)?;
+        let tree = run.take_in(self.source).await?;
+        let (tree, project, options) = run.prepare(options, tree).await?;
         context.begin().await;
         let runs = run_others(&wanted, &tree, &env, &context).await?;
         let former = run.former(former, &project, &options).await?;
@@ -180,28 +179,26 @@ impl Running<'_> {
             .map_err(|error| refusal(&error, context))
     }
 
-    /// What the project says in its file; what it excludes is gone from the tree then.
-    fn project(&self, tree: &mut Tree) -> Result<Project, Failure> {
-        if self.options.ignore_project_file {
-            return Ok(Project::default());
-        }
-        let project = Project::of(&tree.files).map_err(|bad| bad_project(&bad))?;
-        project.leave_out(&mut tree.files, &mut tree.skipped);
-        Ok(project)
-    }
-
-    /// The caller's options with those of the project and of the server.
-    fn complete(&self, mut options: Options, project: &Project, tree: &Tree) -> Result<Options, Failure> {
-        let house = house_rules(&self.env.config.analysis);
-        options.rules.extend(house.map_err(|error| Failure::fatal("BAD_SETTINGS", format!("{error:#}")))?);
-        options.validate().map_err(|error| Failure::fatal("BAD_OPTIONS", error.to_string()))?;
-        let options = project.complete(options, &tree.files).map_err(|bad| bad_project(&bad))?;
-        Ok(Options {
-            today: Some(self.context.clock().now().date_naive()),
-            fingerprint_key: Some(self.env.fingerprint_key.clone()),
-            memory: self.env.cache.clone().map(|cache| cache as Arc<dyn analysis::Memory>),
-            ..options
-        })
+    /// The tree without what the project excludes, what the project says, and the caller's options with the project's
+    /// and the server's.
+    async fn prepare(&self, options: Options, mut tree: Tree) -> Result<(Tree, Project, Options), Failure> {
+        let (env, ignored) = (Arc::clone(self.env), self.options.ignore_project_file);
+        let today = Some(self.context.clock().now().date_naive());
+        // Rules of a project's own take a while to compile.
+        let prepared = tokio::task::spawn_blocking(move || {
+            let project = if ignored { Ok(Project::default()) } else { Project::of(&tree.files) };
+            let project = project.map_err(|bad| bad_project(&bad))?;
+            project.leave_out(&mut tree.files, &mut tree.skipped);
+            let house = house_rules(&env.config.analysis);
+            let house = house.map_err(|error| Failure::fatal("BAD_SETTINGS", format!("{error:#}")))?;
+            let options = Options { rules: [options.rules, house].concat(), ..options };
+            options.validate().map_err(|error| Failure::fatal("BAD_OPTIONS", error.to_string()))?;
+            let options = project.complete(options, &tree.files).map_err(|bad| bad_project(&bad))?;
+            let fingerprint_key = Some(env.fingerprint_key.clone());
+            let memory = env.cache.clone().map(|cache| cache as Arc<dyn analysis::Memory>);
+            Ok((tree, project, Options { today, fingerprint_key, memory, ..options }))
+        });
+        prepared.await.unwrap_or_else(|error| Err(Failure::transient("ANALYSIS_FAILED", error.to_string())))
     }
 
     fn gate(&self, project: &Project) -> Result<Gate, Failure> {

@@ -118,7 +118,7 @@ impl Kind for Export {
                 .map_err(|_| Failure::transient("DATABASE_UNAVAILABLE", "the database did not answer"))?;
             let (id, formats) = (*id, self.formats.clone());
             let written = tokio::task::spawn_blocking(move || archive.add(id, found, &formats));
-            archive = written.await.map_err(|error| lost(io::Error::other(error)))??;
+            archive = written.await.map_err(|error| lost(&io::Error::other(error)))??;
         }
         if archive.items.iter().all(|item| item.file.is_none()) {
             let why = archive.items.into_iter().find_map(|item| item.error);
@@ -127,7 +127,7 @@ impl Kind for Export {
         context.progress(96, "Keeping the archive").await;
         let items = archive.items.clone();
         let bytes = tokio::task::spawn_blocking(move || archive.finish()).await;
-        let bytes = bytes.map_err(io::Error::other).flatten().map_err(lost)?;
+        let bytes = bytes.map_err(io::Error::other).flatten().map_err(|error| lost(&error))?;
         let claim = (context.job(), context.fence());
         let kept = env.artifacts.put(claim, ARCHIVE, "application/zip", bytes, context.clock().now()).await;
         let kept = kept.map_err(|error| unkept(&error))?;
@@ -154,7 +154,7 @@ struct Archive {
 
 impl Archive {
     fn new(most_bytes: u64) -> Result<Self, Failure> {
-        let file = tempfile::tempfile().map_err(lost)?;
+        let file = tempfile::tempfile().map_err(|error| lost(&error))?;
         Ok(Self { to: ZipWriter::new(file), items: Vec::new(), bytes: 0, most_bytes })
     }
 
@@ -186,8 +186,11 @@ impl Archive {
     }
 
     fn put(&mut self, path: &str, bytes: &[u8]) -> Result<(), Failure> {
-        self.to.start_file(path, SimpleFileOptions::default()).map_err(io::Error::from).map_err(lost)?;
-        self.to.write_all(bytes).map_err(lost)?;
+        self.to
+            .start_file(path, SimpleFileOptions::default())
+            .map_err(io::Error::from)
+            .map_err(|error| lost(&error))?;
+        self.to.write_all(bytes).map_err(|error| lost(&error))?;
         self.bytes += bytes.len() as u64;
         // What is packed is smaller than what is counted here by far; ten times the cap is never worth the disk.
         if self.bytes / 10 > self.most_bytes {
@@ -210,6 +213,6 @@ impl Archive {
     }
 }
 
-fn lost(error: io::Error) -> Failure {
+fn lost(error: &io::Error) -> Failure {
     Failure::transient("NO_SPACE", format!("the archive cannot be written: {error}"))
 }

@@ -74,6 +74,9 @@ fn a_file_that_would_cost_too_much_is_refused() {
     for (said, part) in [(globs, "500 globs"), (known, "1000 suppressions"), (long, "262144 bytes")] {
         assert!(with(&said, &[]).unwrap_err().contains(part));
     }
+    let rules = [file("a.yml", format!("{RULE}# {}\n", "x".repeat(1 << 20)))];
+    let refused = with("[analysis]\nrule_files = ['*.yml']\n", &rules).unwrap_err();
+    assert!(refused.contains("codeyard.toml, line 2: the rules have more than 1048576 bytes"), "{refused}");
 }
 
 #[test]
