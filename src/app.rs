@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::http::{Doors, Limits, OpenSockets, Pulse};
 use crate::hub::Hub;
 use crate::jobs::Jobs;
+use crate::kinds::build::Grants;
 use crate::kinds::{self, Env, Registry};
 use crate::llm::Llm;
 use crate::mail::Mailer;
@@ -77,6 +78,7 @@ impl App {
         Prompts::of(&config.agent)?;
         kinds::analysis::house_rules(&config.analysis)?;
         kinds::analysis::house_gate(&config.analysis)?;
+        Grants::of(&config)?;
         let store = Store::open(&config)?;
         let lock = if store.is_shared() { None } else { Some(DataDirLock::take(&config.data_dir)?) };
         store.migrate().await?;

@@ -1,5 +1,7 @@
 //! Settings: read once, in layers, from the embedded defaults up to the command line.
 
+mod hidden;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,6 +9,8 @@ use std::time::Duration;
 
 use config::{File, FileFormat, Value, ValueKind};
 use serde::Deserialize;
+
+pub use hidden::Hidden;
 
 /// The commented defaults, as shipped.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
@@ -164,6 +168,7 @@ section!(
     /// `[agent]`
     Agent {
         prompts_dir: String,
+        page_hosts: Vec<String>,
         max_tokens: i64,
         max_cost_micros: i64,
         max_seconds: u64,
@@ -173,7 +178,10 @@ section!(
 );
 section!(
     /// `[sandbox]`
-    Sandbox { level: SandboxLevel, scratch_dir: String, program: String, toolchains: Vec<String> }
+    Sandbox {
+        level: SandboxLevel, scratch_dir: String, program: String, toolchains: Vec<String>,
+        network: Vec<String>, private_networks: Vec<String>, network_bytes: u64, network_connections: usize,
+    }
 );
 section!(
     /// `[artifacts]`
@@ -312,34 +320,6 @@ impl Dialect {
             Self::Gemini => "gemini",
             Self::Ollama => "ollama",
         }
-    }
-}
-
-/// A secret among the settings: whoever prints them does not print it.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Hidden(String);
-
-impl Hidden {
-    /// Takes it into custody, without the space around it that files and shells leave.
-    pub fn new(secret: &str) -> Self {
-        Self(secret.trim().to_owned())
-    }
-
-    /// The secret itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl std::fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.0.is_empty() { "none" } else { "Hidden(…)" })
     }
 }
 

@@ -13,14 +13,15 @@
 //! | `observe` | logs, metrics, traces | – |
 //! | `sandbox` | runs a command with nothing it does not need | – |
 //! | `source` | gets code onto disk safely | `sandbox` |
+//! | `proxy` | lets commands reach named hosts and no others | `sandbox`, `source` |
 //! | `llm` | asks models: one form for every provider, with prices, budgets and limits | `store`, `source` |
 //! | `scaffold` | projects from a catalogue, without any model | – |
-//! | `agent` | makes a project: workspace, history, tests, and the workflow with a model | `jobs`, `llm`, `sandbox`, `analysis`, `source` |
+//! | `agent` | makes a project: workspace, history, tests, and the workflow with a model | `jobs`, `llm`, `sandbox`, `analysis`, `source`, `proxy` |
 //! | `mail` | sends mail | – |
 //! | `auth` | passwords, tokens, keys, tickets, roles | `store`, `mail` |
 //! | `artifacts` | bytes that jobs leave behind | `store` |
 //! | `jobs` | the verbs; the only writer of jobs, the only publisher of events | `store`, `hub` |
-//! | `kinds` | what a job can be, one folder each | `jobs`, `store`, `analysis`, `cache`, `source`, `sandbox`, `llm`, `agent`, `artifacts`, `scaffold`, `export` |
+//! | `kinds` | what a job can be, one folder each | `jobs`, `store`, `analysis`, `cache`, `source`, `sandbox`, `llm`, `agent`, `artifacts`, `scaffold`, `export`, `proxy` |
 //! | `worker` | slots, leases, the run as a pipe, rescue, drain | `jobs`, `kinds`, `store` |
 //! | `http` | parse, call one verb, shape the answer | `app`, `agent`, `analysis`, `artifacts`, `auth`, `export`, `hub`, `jobs`, `kinds`, `llm`, `observe`, `source`, `store`, `worker` |
 //! | `app` | wiring | all |
@@ -50,6 +51,7 @@ pub mod llm;
 pub mod mail;
 pub mod model;
 pub mod observe;
+pub mod proxy;
 pub mod sandbox;
 pub mod scaffold;
 pub mod source;

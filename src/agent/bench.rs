@@ -89,7 +89,9 @@ impl Bench<'_> {
         command.limits.wall = command.limits.wall.min(self.time_left.max(Duration::from_secs(1)));
         let see = |stream, bytes: &[u8]| self.voice.see(stream, bytes);
         let run = self.sandbox.run_seeing(&command, self.stop, &see);
-        let finished = self.voice.during(run).await.map_err(|error| Error::Failed {
+        let ended = self.voice.during(run).await;
+        self.voice.tell_traffic(&self.workspace.lock().await.take_traffic()).await;
+        let finished = ended.map_err(|error| Error::Failed {
             what: "starting the command",
             why: error.to_string(),
             instead: "If the program is not installed, do without it.",

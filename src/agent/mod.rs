@@ -6,6 +6,7 @@ mod calls;
 mod checks;
 mod clip;
 mod condense;
+mod environment;
 mod fence;
 mod history;
 mod prompts;

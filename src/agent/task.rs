@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::llm::Choice;
+use crate::proxy::Hosts;
 
 use super::state::Phase;
 
@@ -24,8 +25,10 @@ pub struct Task {
     pub test_time: Duration,
     /// Whether a person must approve the plan; then the model may ask for more, too.
     pub require_approval: bool,
-    /// The hosts that pages may be fetched from; none: no page may. `*` stands for all that are public.
-    pub page_hosts: Vec<String>,
+    /// The hosts that pages may be fetched from, besides those that commands may reach.
+    pub page_hosts: Hosts,
+    /// The hosts that commands may reach.
+    pub network: Hosts,
     /// Whom to ask.
     pub models: Models,
     /// Where it ends.
@@ -97,5 +100,28 @@ impl Models {
             Phase::Test | Phase::Mend | Phase::Finalize => &self.mend,
         };
         own.as_ref().unwrap_or(&self.default)
+    }
+}
+
+impl Task {
+    /// Whether there is any page to fetch.
+    pub(super) fn reads_pages(&self) -> bool {
+        !self.page_hosts.is_empty() || !self.network.is_empty()
+    }
+
+    /// What can be reached, for the model.
+    pub(super) fn describe_network(&self) -> String {
+        let commands = match self.network.is_empty() {
+            true => "Commands have no network".to_owned(),
+            false => format!(
+                "Commands reach these hosts and no others, through the proxy in HTTP_PROXY and HTTPS_PROXY: {}",
+                self.network
+            ),
+        };
+        match (self.reads_pages(), self.page_hosts.is_empty()) {
+            (false, _) => "There is no network.".to_owned(),
+            (true, true) => format!("{commands}; `fetch_page` reaches the same."),
+            (true, false) => format!("{commands}; `fetch_page` reaches pages of: {}.", self.page_hosts),
+        }
     }
 }

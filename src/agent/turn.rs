@@ -53,7 +53,7 @@ impl Workflow<'_> {
         };
         let thinks = matches!(self.state.phase, Phase::Analyze | Phase::Plan);
         let fits = |tool: &&Entry| match tool.effect {
-            _ if tool.name == "fetch_page" => !self.task.page_hosts.is_empty(),
+            _ if tool.name == "fetch_page" => self.task.reads_pages(),
             // Where there is nothing, there is nothing to look at.
             Effect::Look => !thinks || self.state.commit.is_some(),
             Effect::Change | Effect::Run => !thinks,
@@ -65,13 +65,7 @@ impl Workflow<'_> {
 
     /// Opens the conversation of a phase.
     async fn begin(&mut self) -> Result<(), Failure> {
-        let network = match self.task.page_hosts[..] {
-            [] => "There is no network.".to_owned(),
-            _ => format!(
-                "Commands have no network; `fetch_page` reaches pages of: {}.",
-                self.task.page_hosts.join(", ")
-            ),
-        };
+        let network = self.task.describe_network();
         let system = self.site.prompts.fill(Prompt::System, &[("network", &network)]);
         let files = bench::with(&self.site.workspace, |workspace| workspace.list()).await.unwrap_or_default();
         let workspace = if files.is_empty() {

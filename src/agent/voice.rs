@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::jobs::Context;
 use crate::llm::Delta;
+use crate::proxy::Traffic;
 use crate::sandbox::Stream;
 
 /// How long drops are gathered.
@@ -99,6 +100,23 @@ impl<'a> Voice<'a> {
             None if bytes.is_empty() => {}
             None => heard.output.push(Output { stream, bytes: bytes.to_vec() }),
         }
+    }
+
+    /// What a command has reached, or tried to.
+    pub async fn tell_traffic(&self, hosts: &[Traffic]) {
+        if hosts.is_empty() {
+            return;
+        }
+        let call = self.heard().call.clone();
+        let named = |about: &dyn Fn(&Traffic) -> bool| {
+            let names: Vec<&str> =
+                hosts.iter().filter(|t| about(t)).map(|t| t.host.as_str()).take(10).collect();
+            if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
+        };
+        let (reached, refused) =
+            (named(&|traffic| traffic.passed > 0), named(&|traffic| traffic.refused > 0));
+        let message = format!("reached {reached}; refused: {refused}");
+        self.say("network", Some(&message), &json!({ "call_id": call, "hosts": hosts })).await;
     }
 
     /// Waits for something, and meanwhile says what is heard.

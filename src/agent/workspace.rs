@@ -9,12 +9,15 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ignore::{DirEntry, WalkBuilder};
 use serde::{Deserialize, Serialize};
 use similar::TextDiff;
 
+use super::environment;
 use super::history::{Blob, CommitId, Files, History, Mode};
+use crate::proxy::{Proxy, Traffic};
 use crate::sandbox::{self, Command, Sandbox};
 use crate::source::{Tree, path};
 
@@ -40,6 +43,7 @@ pub struct Workspace {
     /// The files as of the last step, and how each looked on disk then, unless it was written since.
     files: Files,
     seen: BTreeMap<String, Stamp>,
+    network: Option<Arc<Proxy>>,
 }
 
 /// A step that was kept.
@@ -163,8 +167,8 @@ impl Workspace {
         for folder in [&project, &room.path().join("home")] {
             fs::create_dir(folder).and_then(|()| room.hand_over(folder)).map_err(io_at("make a folder"))?;
         }
-        let mut workspace =
-            Self { room, project, history, head: at, number: 0, files: Files::new(), seen: BTreeMap::new() };
+        let (files, seen) = (Files::new(), BTreeMap::new());
+        let mut workspace = Self { room, project, history, head: at, number: 0, files, seen, network: None };
         workspace.history.set_head(at).map_err(io_at("set the history"))?;
         if let Some(at) = at {
             let commits = workspace.history.commits(at).map_err(Error::Lost)?;
@@ -202,14 +206,21 @@ impl Workspace {
         self.number
     }
 
-    /// A command that runs in the project and may change it, without network.
+    /// Lets its commands reach whom this lets through.
+    pub fn connect(&mut self, network: Option<Arc<Proxy>>) {
+        self.network = network;
+    }
+
+    /// What its commands have reached, and tried to, since this was asked last.
+    pub fn take_traffic(&self) -> Vec<Traffic> {
+        self.network.as_ref().map(|network| network.take_traffic()).unwrap_or_default()
+    }
+
+    /// A command that runs in the project and may change it, without a network unless it was connected to one.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program, &self.project).env("HOME", self.home());
         command.writable.push(self.home());
-        for (name, value) in ENVIRONMENT {
-            command = command.env(name, value);
-        }
-        command
+        environment::dress(command, self.network.as_ref())
     }
 
     /// The place of a path. It lies in the project, whatever the path says, and no link leads there.
@@ -505,19 +516,6 @@ impl Workspace {
         Ok(changes)
     }
 }
-
-/// Tools that ask nobody, fetch nothing and paint nothing.
-const ENVIRONMENT: [(&str, &str); 9] = [
-    ("CI", "1"),
-    ("NO_COLOR", "1"),
-    ("CARGO_TERM_COLOR", "never"),
-    ("CARGO_NET_OFFLINE", "true"),
-    ("GOFLAGS", "-mod=mod"),
-    ("GOPROXY", "off"),
-    ("GOTOOLCHAIN", "local"),
-    ("PYTHONDONTWRITEBYTECODE", "1"),
-    ("npm_config_offline", "true"),
-];
 
 fn is_kept(entry: &DirEntry) -> bool {
     let name = entry.file_name().to_str().unwrap_or_default();

@@ -28,8 +28,13 @@ pub(super) const ETC: &[&str] = &[
     "/etc/java-17-openjdk",
     "/etc/java-21-openjdk",
 ];
-/// What of it a command needs that may use the network.
-pub(super) const ETC_NETWORK: &[&str] = &["/etc/resolv.conf", "/etc/hosts", "/etc/gai.conf"];
+/// What of it a command needs that may use the host's network.
+pub(super) fn etc_network(network: &Network) -> &'static [&'static str] {
+    match network {
+        Network::Host => &["/etc/resolv.conf", "/etc/hosts", "/etc/gai.conf"],
+        Network::None | Network::Served(_) => &[],
+    }
+}
 /// Programs and libraries, besides `/usr`.
 pub(super) const SYSTEM: &[&str] = &["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 
@@ -43,7 +48,7 @@ pub(super) struct Bubblewrap {
 }
 
 impl Bubblewrap {
-    /// The arguments of bubblewrap up to the init. `home` holds the files `passwd` and `group`.
+    /// The arguments of bubblewrap up to the init. `home` holds the files `passwd`, `group` and `hosts`.
     pub(super) fn args(
         &self,
         command: &Command,
@@ -54,7 +59,7 @@ impl Bubblewrap {
         let mut args = Args(Vec::new());
         args.flags("--unshare-all --unshare-user --die-with-parent --new-session --cap-drop ALL");
         args.flags("--hostname sandbox --proc /proc --dev /dev");
-        if command.network == Network::Host {
+        if matches!(command.network, Network::Host) {
             args.flags("--share-net");
         }
         if self.is_recent {
@@ -66,11 +71,11 @@ impl Bubblewrap {
         for path in SYSTEM {
             args.system(Path::new(path));
         }
-        let network = if command.network == Network::Host { ETC_NETWORK } else { &[] };
-        for path in ETC.iter().chain(network) {
+        for path in ETC.iter().chain(etc_network(&command.network)) {
             args.bind("--ro-bind-try", Path::new(path), Path::new(path));
         }
-        for name in ["passwd", "group"] {
+        let hosts = matches!(command.network, Network::Served(_)).then_some("hosts");
+        for name in ["passwd", "group"].into_iter().chain(hosts) {
             args.bind("--ro-bind", &home.join(name), &Path::new("/etc").join(name));
         }
         args.bind("--ro-bind", init, Path::new(INIT));

@@ -2,9 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
 
 /// A command and all it may have. What is not named here it does not get: no variable of ours, no file besides
 /// the system's programs and libraries, no network.
@@ -84,13 +87,38 @@ impl Command {
 }
 
 /// Whom a command may talk to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub enum Network {
     /// Nobody, not even this machine.
     #[default]
     None,
+    /// Itself, and whoever this is, at [`SERVED_AT`](super::SERVED_AT) of a network of its own. Only bubblewrap makes one.
+    Served(Serve),
     /// Whomever this machine reaches. Only for programs that check where they go.
     Host,
+}
+
+type Server = dyn Fn(TcpListener) -> BoxFuture<'static, ()> + Send + Sync;
+
+/// Answers what connects to a listener. What it does ends with the command: its future is dropped.
+#[derive(Clone)]
+pub struct Serve(Arc<Server>);
+
+impl Serve {
+    /// By calling this for each command.
+    pub fn new(serve: impl Fn(TcpListener) -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(serve))
+    }
+
+    pub(super) async fn with(&self, listener: TcpListener) {
+        (self.0)(listener).await;
+    }
+}
+
+impl std::fmt::Debug for Serve {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Serve")
+    }
 }
 
 /// How much a command may use.

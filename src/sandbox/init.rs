@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use std::{fs, ptr};
 
 use super::spec::{COMPLAINT, NOT_STARTED, Rlimits, Spec};
-use super::{landlock, probe, seccomp, tree};
+use super::{landlock, probe, seccomp, served, tree};
 
 /// The hidden entry `codeyard sandbox-init`: `main` calls it with the arguments that follow, before it does
 /// anything else.
@@ -31,7 +31,7 @@ pub fn sandbox_init(mut args: impl Iterator<Item = OsString>) -> ! {
 }
 
 /// What an init of this version answers. The number goes up when what it is told changes.
-const GREETING: &str = "codeyard sandbox-init 1";
+const GREETING: &str = "codeyard sandbox-init 2";
 
 /// How long another thread may take to start a process.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -75,6 +75,9 @@ fn become_command(spec: &Spec) -> ! {
 /// The order matters: what comes later needs what is taken away by what stands above it least.
 #[expect(unsafe_code, reason = "std can neither close what was inherited nor give up privileges")]
 fn restrict(spec: &Spec) -> Result<(), String> {
+    if let Some(to) = spec.listener_to {
+        served::hand_over(to).map_err(|error| format!("cannot listen in the command's network: {error}"))?;
+    }
     // Nothing that the server held open may be inherited, whatever its flags.
     // SAFETY: closes descriptors that nobody in this process uses.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
@@ -88,9 +91,9 @@ fn restrict(spec: &Spec) -> Result<(), String> {
         return Err(format!("cannot give up privileges: {}", io::Error::last_os_error()));
     }
     if let Some(paths) = &spec.landlock {
-        landlock::restrict(paths, spec.network).map_err(|error| format!("Landlock: {error}"))?;
+        landlock::restrict(paths, spec.sockets).map_err(|error| format!("Landlock: {error}"))?;
     }
-    seccomp::restrict(spec.network, spec.filter).map_err(|error| format!("seccomp: {error}"))
+    seccomp::restrict(spec.sockets, spec.filter).map_err(|error| format!("seccomp: {error}"))
 }
 
 fn limit(limits: &Rlimits, shares_user: bool) -> Result<(), String> {

@@ -7,24 +7,23 @@ use landlock::{
     RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 
-use super::Network;
-use super::spec::Paths;
+use super::spec::{Paths, Sockets};
 
 /// Restricts this process and all that it becomes and starts: files, and where the kernel knows how, TCP,
 /// signals and abstract sockets. The self-test says what is left.
-pub(super) fn restrict(paths: &Paths, network: Network) -> Result<(), String> {
-    let status = ruleset(paths, network).and_then(RulesetCreated::restrict_self);
+pub(super) fn restrict(paths: &Paths, sockets: Sockets) -> Result<(), String> {
+    let status = ruleset(paths, sockets).and_then(RulesetCreated::restrict_self);
     match status.map_err(|error| error.to_string())?.ruleset {
         RulesetStatus::NotEnforced => Err("the kernel has no Landlock".to_owned()),
         RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
     }
 }
 
-fn ruleset(paths: &Paths, network: Network) -> Result<RulesetCreated, RulesetError> {
+fn ruleset(paths: &Paths, sockets: Sockets) -> Result<RulesetCreated, RulesetError> {
     let abi = ABI::V6;
     let all = AccessFs::from_all(abi);
     let mut ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(all)?;
-    if network == Network::None {
+    if sockets == Sockets::None {
         ruleset = ruleset.handle_access(AccessNet::from_all(abi))?;
     }
     let created = ruleset.scope(Scope::from_all(abi))?.create()?;

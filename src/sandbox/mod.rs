@@ -15,6 +15,7 @@ mod probe;
 mod run;
 mod seccomp;
 mod self_test;
+mod served;
 mod spawner;
 mod spec;
 mod toolchains;
@@ -24,6 +25,7 @@ mod workspace;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::fd::RawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -33,12 +35,14 @@ use tokio_util::sync::CancellationToken;
 
 use bubblewrap::Bubblewrap;
 use cgroup::{Group, Groups};
-pub use command::{Command, Error, Finished, KilledBecause, Limits, Network, Overflow};
+pub use command::{Command, Error, Finished, KilledBecause, Limits, Network, Overflow, Serve};
 pub use init::sandbox_init;
 use run::Running;
 pub use self_test::{Check, Report, TierReport};
+use served::Handover;
+pub use served::SERVED_AT;
 use spawner::Spawner;
-use spec::{Filter, Paths, Rlimits, Spec};
+use spec::{Filter, Paths, Rlimits, Sockets, Spec};
 use workspace::Passage;
 pub use workspace::Workspace;
 
@@ -165,7 +169,7 @@ impl Sandbox {
     pub fn untested(settings: &Settings, level: Level) -> Result<Self, Error> {
         let failed = |error| Error::Io("set up the sandbox", error);
         let passage = Passage::create(&settings.scratch).map_err(failed)?;
-        for (name, line) in ACCOUNTS {
+        for (name, line) in OWN_ETC {
             let file = passage.path().join(name);
             fs::write(&file, line).map_err(failed)?;
             fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).map_err(failed)?;
@@ -226,17 +230,55 @@ impl Sandbox {
         if let Some(reason) = &self.no_init {
             return Err(Error::NotStarted(reason.clone()));
         }
-        let head = self.spec(command).encode().map_err(|error| Error::Io("prepare the command", error))?;
+        let Network::Served(serve) = &command.network else {
+            return self.run_through(None, command, stop, see).await;
+        };
+        if !self.can_serve() {
+            return Err(Error::NotStarted(format!("{} ({})", Self::CANNOT_SERVE, self.level)));
+        }
+        let handover = Handover::new().map_err(|error| Error::Io("make a network", error))?;
+        let running = self.run_through(Some(handover.theirs()), command, stop, see);
+        tokio::select! {
+            finished = running => finished,
+            never = handover.serve(serve) => never,
+        }
+    }
+
+    /// Whether commands can be given a network of their own ([`Network::Served`]).
+    #[must_use]
+    pub fn can_serve(&self) -> bool {
+        self.level == Level::Bubblewrap
+    }
+
+    /// Why not.
+    pub const CANNOT_SERVE: &str =
+        "this server's sandbox cannot let commands reach some hosts and no others: that takes bubblewrap";
+
+    /// `listener_to` is where the init sends the listener of the command's own network.
+    async fn run_through(
+        &self,
+        listener_to: Option<RawFd>,
+        command: &Command,
+        stop: &CancellationToken,
+        see: &(dyn Fn(Stream, &[u8]) + Sync),
+    ) -> Result<Finished, Error> {
+        let spec = Spec { listener_to, ..self.spec(command) };
+        let head = spec.encode().map_err(|error| Error::Io("prepare the command", error))?;
         let group = self.groups.as_ref().map(|groups| groups.make(&command.limits)).transpose();
         let group = group.map_err(|error| Error::Io("make a control group", error))?;
-        let child = self.spawner.spawn(self.outer(command, group.as_ref())?).await;
+        let child = self.spawner.spawn(self.outer(command, group.as_ref(), listener_to)?).await;
         let child = child.map_err(|error| Error::Io("start the sandbox", error))?;
         Running { child, level: self.level, group }.finish(head, command, stop, see).await
     }
 
     /// What the server itself starts: bubblewrap, or the init as supervisor. Its environment is empty, and so
     /// is what others could read of it.
-    fn outer(&self, command: &Command, group: Option<&Group>) -> Result<tokio::process::Command, Error> {
+    fn outer(
+        &self,
+        command: &Command,
+        group: Option<&Group>,
+        kept_open: Option<RawFd>,
+    ) -> Result<tokio::process::Command, Error> {
         let mut outer = match self.level {
             Level::Bubblewrap => {
                 let missing = || Error::NotStarted("bubblewrap (bwrap) is not installed".to_owned());
@@ -255,7 +297,7 @@ impl Sandbox {
         if let Some((uid, gid)) = self.job_user {
             outer.uid(uid).gid(gid);
         }
-        enter(&mut outer, group);
+        enter(&mut outer, group, kept_open);
         Ok(outer)
     }
 
@@ -278,7 +320,12 @@ impl Sandbox {
             env: self.environment(command),
             cwd: command.cwd.clone(),
             rlimits,
-            network: command.network,
+            sockets: match command.network {
+                Network::None => Sockets::None,
+                Network::Served(_) => Sockets::Own,
+                Network::Host => Sockets::Host,
+            },
+            listener_to: None,
             filter,
             landlock: (self.level == Level::Landlock).then(|| self.paths(command)),
             supervise: self.level != Level::Bubblewrap,
@@ -303,7 +350,7 @@ impl Sandbox {
 
     /// What Landlock leaves to a command.
     fn paths(&self, command: &Command) -> Paths {
-        let network = if command.network == Network::Host { bubblewrap::ETC_NETWORK } else { &[] };
+        let network = bubblewrap::etc_network(&command.network);
         let system = ["/usr"].iter().chain(bubblewrap::SYSTEM).chain(bubblewrap::ETC).chain(network);
         let mut readable: Vec<PathBuf> = system.chain(READ_DEVICES).map(PathBuf::from).collect();
         readable.push(self.init.clone());
@@ -345,9 +392,11 @@ impl Sandbox {
     }
 }
 
-const ACCOUNTS: [(&str, &str); 2] = [
+/// Files of `/etc` as commands see them.
+const OWN_ETC: [(&str, &str); 3] = [
     ("passwd", "root:x:0:0::/:/usr/sbin/nologin\nnobody:x:65534:65534::/:/usr/sbin/nologin\n"),
     ("group", "root:x:0:\nnogroup:x:65534:\n"),
+    ("hosts", "127.0.0.1 localhost\n::1 localhost\n"),
 ];
 const READ_DEVICES: &[&str] =
     &["/dev/random", "/dev/urandom", "/proc/cpuinfo", "/proc/meminfo", "/proc/filesystems"];
@@ -377,13 +426,19 @@ fn find_bubblewrap(search_path: &str) -> Option<Bubblewrap> {
 /// What the process does before it becomes bubblewrap or the init: it goes into its control group, and it dies with the
 /// server from its first moment, not only from when it has said so itself.
 #[expect(unsafe_code, reason = "std knows no hook between fork and exec that is safe")]
-fn enter(outer: &mut tokio::process::Command, group: Option<&Group>) {
+fn enter(outer: &mut tokio::process::Command, group: Option<&Group>, kept_open: Option<RawFd>) {
     let doors = group.map(Group::doors).unwrap_or_default();
     let server = std::process::id();
     let before = move || {
         for door in &doors {
             // SAFETY: writes one byte of a constant to a descriptor that the group keeps open.
             if unsafe { libc::write(*door, b"0".as_ptr().cast(), 1) } != 1 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        if let Some(fd) = kept_open {
+            // SAFETY: changes a flag of a descriptor in this process alone, which is no more than a fork yet.
+            if unsafe { libc::fcntl(fd, libc::F_SETFD, 0) } != 0 {
                 return Err(io::Error::last_os_error());
             }
         }

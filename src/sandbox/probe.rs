@@ -3,12 +3,16 @@
 use std::ffi::OsString;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as LocalAddr, UnixStream};
 use std::os::unix::process::parent_id;
 use std::process::exit;
 use std::time::Duration;
 use std::{fs, ptr};
 
 use serde::{Deserialize, Serialize};
+
+use super::SERVED_AT;
 
 /// What the attacker is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,21 +46,33 @@ pub(super) struct Attempt {
     pub(super) detail: String,
 }
 
-/// `attack` tries everything and says what happened; `linger` leaves a process behind and never ends.
+/// Whom the attacker may try to reach from a network of its own.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Neighbours {
+    /// Where a server listens on this machine, and where it receives datagrams.
+    pub(super) tcp: SocketAddr,
+    pub(super) udp: SocketAddr,
+    /// The name of a local socket of it that lies in no file system.
+    pub(super) local: String,
+}
+
+/// What whoever serves a command's own network says to whoever connects.
+pub(super) const WELCOME: &[u8] = b"welcome";
+
+/// `attack` tries everything and says what happened, `reach` what can be tried in a network of its own; `linger`
+/// leaves a process behind and never ends.
 pub(super) fn run(args: &mut impl Iterator<Item = OsString>) -> ! {
     match args.next().as_deref().and_then(|verb| verb.to_str()) {
         Some("attack") => attack(),
+        Some("reach") => reach(),
         Some("linger") => linger(),
         _ => exit(2),
     }
 }
 
 fn attack() -> ! {
-    let mut text = String::new();
-    let target: Option<Target> =
-        io::stdin().read_to_string(&mut text).ok().and_then(|_| serde_json::from_str(&text).ok());
-    let Some(target) = target else { exit(2) };
-    let attempts = [
+    let target: Target = told();
+    tell([
         ("works_at_all", expect(work())),
         ("reads_host_secret", refuse(fs::read(&target.secret).map(|_| "read it".to_owned()))),
         ("writes_outside", refuse(write_outside(&target))),
@@ -73,7 +89,32 @@ fn attack() -> ! {
         ("exceeds_memory", refuse(map(target.bytes))),
         ("exceeds_file_size", refuse(write_large(target.bytes))),
         ("exceeds_processes", refuse(fork_many(target.processes))),
-    ];
+    ])
+}
+
+fn reach() -> ! {
+    let target: Neighbours = told();
+    let local = LocalAddr::from_abstract_name(&target.local);
+    // Whether a datagram arrives is only known where it would.
+    let _ = reach_udp(target.udp);
+    tell([
+        ("own_network_answers", expect(hear())),
+        ("own_network_reaches_host", refuse(reach_tcp(target.tcp))),
+        ("own_network_reaches_others", refuse(find_route())),
+        (
+            "own_network_reaches_local_sockets",
+            refuse(local.and_then(|name| UnixStream::connect_addr(&name)).map(|_| "connected".to_owned())),
+        ),
+    ])
+}
+
+fn told<T: serde::de::DeserializeOwned>() -> T {
+    let mut text = String::new();
+    let read = io::stdin().read_to_string(&mut text).ok();
+    read.and_then(|_| serde_json::from_str(&text).ok()).unwrap_or_else(|| exit(2))
+}
+
+fn tell<const N: usize>(attempts: [(&str, (bool, String)); N]) -> ! {
     let attempts: Vec<Attempt> = attempts
         .into_iter()
         .map(|(name, (held, detail))| Attempt { name: name.to_owned(), held, detail })
@@ -156,6 +197,18 @@ fn reach_tcp(address: SocketAddr) -> io::Result<String> {
 fn reach_udp(address: SocketAddr) -> io::Result<String> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.send_to(b"x", address).map(|_| "sent".to_owned())
+}
+
+/// Whoever serves the network that is its own must answer.
+fn hear() -> io::Result<String> {
+    let mut heard = [0; WELCOME.len()];
+    TcpStream::connect(SERVED_AT)?.read_exact(&mut heard)?;
+    if heard == WELCOME { Ok("was answered".to_owned()) } else { Err(io::Error::other("by somebody else")) }
+}
+
+/// Asks the kernel for a way to an address that belongs to nobody; nothing is sent.
+fn find_route() -> io::Result<String> {
+    UdpSocket::bind("0.0.0.0:0")?.connect("192.0.2.1:9").map(|()| "there is a way out".to_owned())
 }
 
 #[expect(unsafe_code, reason = "std does not tell the user")]

@@ -7,8 +7,7 @@ use seccompiler::{
     TargetArch, apply_filter, sock_filter,
 };
 
-use super::Network;
-use super::spec::Filter;
+use super::spec::{Filter, Sockets};
 
 /// Namespaces, mounts, other processes, the kernel's own settings, and interfaces with a long list of holes.
 const DENIED: &[libc::c_long] = &[
@@ -82,20 +81,20 @@ const TIOCSTI: u64 = 0x5412;
 const TIOCLINUX: u64 = 0x541c;
 
 /// Filters the calls of this process and of all that it becomes and starts. It must hold no new privileges.
-pub(super) fn restrict(network: Network, filter: Filter) -> Result<(), String> {
-    let program = program(network, filter).map_err(|error| error.to_string())?;
+pub(super) fn restrict(sockets: Sockets, filter: Filter) -> Result<(), String> {
+    let program = program(sockets, filter).map_err(|error| error.to_string())?;
     match apply_filter(&program) {
         Err(error) if filter != Filter::IfPossible => Err(error.to_string()),
         _ => Ok(()),
     }
 }
 
-fn program(network: Network, filter: Filter) -> Result<BpfProgram, seccompiler::Error> {
+fn program(sockets: Sockets, filter: Filter) -> Result<BpfProgram, seccompiler::Error> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         DENIED.iter().map(|number| (*number, Vec::new())).collect();
     let flags: Result<Vec<SeccompRule>, _> = NAMESPACES.iter().map(|flag| namespace(*flag)).collect();
     rules.insert(libc::SYS_clone, flags?);
-    rules.insert(libc::SYS_socket, vec![other_domains(domains(network, filter))?]);
+    rules.insert(libc::SYS_socket, vec![other_domains(domains(sockets, filter))?]);
     // Typing into the terminal of whoever started the server.
     let typing = [TIOCSTI, TIOCLINUX].map(|request| equal(1, request));
     let typing: Result<Vec<SeccompRule>, seccompiler::BackendError> =
@@ -126,12 +125,13 @@ fn unfilterable() -> BpfProgram {
 }
 
 /// The kinds of sockets that are let through. (`socketpair` is always: it reaches nobody else.)
-fn domains(network: Network, filter: Filter) -> &'static [libc::c_int] {
-    match (network, filter) {
-        (Network::None, Filter::Private) => &[libc::AF_UNIX],
-        (Network::None, Filter::Shared | Filter::IfPossible) => &[],
+fn domains(sockets: Sockets, filter: Filter) -> &'static [libc::c_int] {
+    match (sockets, filter) {
+        (Sockets::None, Filter::Private) => &[libc::AF_UNIX],
+        (Sockets::None, Filter::Shared | Filter::IfPossible) => &[],
+        (Sockets::Own, _) => &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6],
         // Local sockets of the host are in sight as soon as its network is: git and curl need none.
-        (Network::Host, _) => &[libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK],
+        (Sockets::Host, _) => &[libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK],
     }
 }
 

@@ -1,14 +1,17 @@
 //! Attacks the sandbox from within, at start, and says what held.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as LocalAddr, UnixListener};
 use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
-use super::probe::{Attempt, Target, process_namespace};
-use super::{Command, Error, KilledBecause, Level, Limits, Sandbox};
+use super::probe::{Attempt, Neighbours, Target, WELCOME, process_namespace};
+use super::{Command, Error, Finished, KilledBecause, Level, Limits, Network, Sandbox, Serve};
 
 /// What the self-test found, level by level, the strongest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -57,6 +60,10 @@ impl Sandbox {
             let failed = |name: &'static str| move |error: Error| check(name, false, error.to_string());
             checks.push(outlast.unwrap_or_else(failed("exceeds_time")));
             checks.push(outlive.unwrap_or_else(failed("daemon_survives")));
+            if self.can_serve() {
+                let escaped = self.escape().await;
+                checks.extend(escaped.unwrap_or_else(|error| vec![failed("own_network_answers")(error)]));
+            }
         }
         let holds = checks.iter().all(|check| check.held);
         TierReport { level: self.level(), holds, checks }
@@ -87,17 +94,40 @@ impl Sandbox {
         let workspace = self.workspace()?;
         let command = self.probe("attack", workspace.path()).limits(limits).stdin(stdin);
         let finished = self.run(&command, &CancellationToken::new()).await?;
-        let attempts: Vec<Attempt> = serde_json::from_slice(&finished.stdout).map_err(|_| {
-            let said = String::from_utf8_lossy(&finished.stderr);
-            Error::NotStarted(format!("the probe ended with {}: {said}", finished.status))
-        })?;
-        let mut checks: Vec<Check> =
-            attempts.into_iter().map(|a| Check { name: a.name, held: a.held, detail: a.detail }).collect();
+        let mut checks = told(&finished)?;
         let wrote = std::fs::remove_file(target.written()).is_ok()
             || std::fs::read(&secret).ok().as_deref() != Some(SECRET);
         let detail =
             if wrote { "changed a file of the server" } else { "the server's files are as they were" };
         checks.push(check("writes_server_files", !wrote, detail.to_owned()));
+        Ok(checks)
+    }
+
+    /// A process with a network of its own: whoever serves it must answer, and nobody else be in reach.
+    async fn escape(&self) -> Result<Vec<Check>, Error> {
+        let failed = |error| Error::Io("prepare the self-test", error);
+        let (_tcp, udp, tcp) = listen().map_err(failed)?;
+        udp.set_nonblocking(true).map_err(failed)?;
+        let workspace = self.workspace()?;
+        let local = format!("codeyard-probe{}", workspace.path().display());
+        let name = LocalAddr::from_abstract_name(&local).map_err(failed)?;
+        let _listener = UnixListener::bind_addr(&name).map_err(failed)?;
+        let target = Neighbours { tcp, udp: udp.local_addr().map_err(failed)?, local };
+        let stdin = serde_json::to_vec(&target).map_err(|error| failed(error.into()))?;
+        let serve = Serve::new(|listener| {
+            Box::pin(async move {
+                while let Ok((mut stream, _)) = listener.accept().await {
+                    let _ = stream.write_all(WELCOME).await;
+                }
+            })
+        });
+        let limits = Limits { wall: Duration::from_secs(10), ..Limits::default() };
+        let command = self.probe("reach", workspace.path()).limits(limits).stdin(stdin);
+        let command = command.network(Network::Served(serve));
+        let mut checks = told(&self.run(&command, &CancellationToken::new()).await?)?;
+        let silent = udp.recv(&mut [0]).is_err();
+        let detail = if silent { "nothing arrived" } else { "a datagram arrived" };
+        checks.push(check("own_network_sends_to_host", silent, detail.to_owned()));
         Ok(checks)
     }
 
@@ -126,6 +156,15 @@ impl Sandbox {
     fn probe(&self, verb: &str, folder: &Path) -> Command {
         Command::new(self.init_inside(), folder).args(["sandbox-init", "probe", verb])
     }
+}
+
+/// What the attacker said.
+fn told(finished: &Finished) -> Result<Vec<Check>, Error> {
+    let attempts: Vec<Attempt> = serde_json::from_slice(&finished.stdout).map_err(|_| {
+        let said = String::from_utf8_lossy(&finished.stderr);
+        Error::NotStarted(format!("the probe ended with {}: {said}", finished.status))
+    })?;
+    Ok(attempts.into_iter().map(|a| Check { name: a.name, held: a.held, detail: a.detail }).collect())
 }
 
 fn check(name: &str, held: bool, detail: String) -> Check {

@@ -2,12 +2,10 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-
-use super::Network;
 
 /// The init gives up with this code, and a line on standard error, when it cannot start the command.
 pub(super) const NOT_STARTED: i32 = 120;
@@ -24,7 +22,9 @@ pub(super) struct Spec {
     pub(super) env: Vec<(OsString, OsString)>,
     pub(super) cwd: PathBuf,
     pub(super) rlimits: Rlimits,
-    pub(super) network: Network,
+    pub(super) sockets: Sockets,
+    /// Where to send a listener in the command's own network: a descriptor that is open.
+    pub(super) listener_to: Option<RawFd>,
     pub(super) filter: Filter,
     /// The only paths that are left to it; nothing means that it does not restrict itself.
     pub(super) landlock: Option<Paths>,
@@ -50,6 +50,17 @@ pub(super) enum Filter {
     Shared,
     /// As `Shared`, but the command runs also where the kernel has no filters.
     IfPossible,
+}
+
+/// Which sockets are left to a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Sockets {
+    /// None to any network.
+    None,
+    /// Those of a network of its own.
+    Own,
+    /// Those of the host's.
+    Host,
 }
 
 /// Paths of a Landlock ruleset.

@@ -43,6 +43,41 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// Why a host has no address to go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unresolved {
+    /// Nobody knows the name.
+    Unknown,
+    /// An address of it is none that may be gone to.
+    Closed,
+}
+
+/// Finds the addresses of a host, which may be one itself, those of version 4 first. All of them must be allowed, and
+/// whoever connects must take one of these: asked again, the name could mean another machine. `known` are names that
+/// the name service is not asked for.
+pub async fn resolve(
+    host: &str,
+    port: u16,
+    known: &[(String, IpAddr)],
+    allows: impl Fn(IpAddr) -> bool,
+) -> Result<Vec<IpAddr>, Unresolved> {
+    let literal = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
+    let known = known.iter().find(|(name, _)| name == host).map(|(_, address)| *address);
+    let mut addresses = match literal.or(known) {
+        Some(address) => vec![address],
+        None => {
+            let found = tokio::net::lookup_host((host, port)).await.map_err(|_| Unresolved::Unknown)?;
+            found.map(|address| address.ip()).collect()
+        }
+    };
+    addresses.sort_by_key(IpAddr::is_ipv6);
+    match addresses.iter().all(|address| allows(*address)) {
+        true if addresses.is_empty() => Err(Unresolved::Unknown),
+        true => Ok(addresses),
+        false => Err(Unresolved::Closed),
+    }
+}
+
 fn is_public_v4(address: Ipv4Addr) -> bool {
     !CLOSED_V4.iter().any(|(net, length)| Ipv4Net::new_assert(*net, *length).contains(&address))
 }

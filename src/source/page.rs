@@ -28,12 +28,11 @@ pub struct Page {
     pub text: String,
 }
 
+/// Whether a host may be asked at a port.
+pub type Allows<'a> = dyn Fn(&str, u16) -> bool + Sync + 'a;
+
 /// Fetches a page from a host that `allows` lets through, which is asked again for every redirect.
-pub async fn fetch(
-    url: &str,
-    allows: &(dyn Fn(&str) -> bool + Sync),
-    limits: &Limits,
-) -> Result<Page, Error> {
+pub async fn fetch(url: &str, allows: &Allows<'_>, limits: &Limits) -> Result<Page, Error> {
     let fetching = async {
         let mut url = url.to_owned();
         for _ in 0..=REDIRECTS {
@@ -54,9 +53,9 @@ enum Step {
     Elsewhere(String),
 }
 
-async fn step(url: &str, allows: &(dyn Fn(&str) -> bool + Sync), limits: &Limits) -> Result<Step, Error> {
+async fn step(url: &str, allows: &Allows<'_>, limits: &Limits) -> Result<Step, Error> {
     let place = Remote::parse_as(Sort::Page, url, limits)?;
-    if !allows(&place.host()) {
+    if !allows(&place.host(), place.port()) {
         return Err(Error::Forbidden(format!("pages of the host `{}` are not allowed", place.host())));
     }
     let address = SocketAddr::new(place.resolve(limits).await?, 0);

@@ -1,9 +1,10 @@
 //! What somebody calls a repository or a page: an address, and a reference, checked before anybody goes there.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use url::{Host, Url};
 
+use super::address::Unresolved;
 use super::{Error, Limits, address, path};
 
 /// What an address is the address of.
@@ -61,16 +62,18 @@ impl Remote {
     /// and cannot ask again, or the name could mean another machine by then.
     pub(super) async fn resolve(&self, limits: &Limits) -> Result<IpAddr, Error> {
         let host = self.host();
-        let known = limits.hosts.iter().find(|(name, _)| *name == host).map(|(_, address)| *address);
-        let addresses = match self.literal().or(known) {
-            Some(address) => vec![address],
-            None => lookup(&host, self.port).await?,
-        };
-        for address in &addresses {
-            allow(*address, limits)?;
+        let allows = |address| allow(address, limits).is_ok();
+        let addresses = address::resolve(&host, self.port, &limits.hosts, allows).await;
+        match addresses.as_deref() {
+            Ok([first, ..]) => Ok(*first),
+            Ok([]) | Err(Unresolved::Unknown) => Err(unknown_host(&host)),
+            Err(Unresolved::Closed) => Err(private()),
         }
-        let v4 = addresses.iter().find(|address| address.is_ipv4());
-        v4.or(addresses.first()).copied().ok_or_else(|| unknown_host(&host))
+    }
+
+    /// The port.
+    pub(super) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Its host, a name or an address.
@@ -155,17 +158,16 @@ fn allow(address: IpAddr, limits: &Limits) -> Result<(), Error> {
     if limits.allow_private_addresses || address::is_public(address) {
         return Ok(());
     }
-    // The address itself is not told: a name of an inner network is not to be resolved through us.
-    Err(Error::Forbidden(
+    Err(private())
+}
+
+/// The address itself is not told: a name of an inner network is not to be resolved through us.
+fn private() -> Error {
+    Error::Forbidden(
         "the host is on a private network, where this server does not go \
          (intake.allow_private_addresses)"
             .to_owned(),
-    ))
-}
-
-async fn lookup(host: &str, port: u16) -> Result<Vec<IpAddr>, Error> {
-    let found = tokio::net::lookup_host((host, port)).await.map_err(|_| unknown_host(host))?;
-    Ok(found.map(|address: SocketAddr| address.ip()).collect())
+    )
 }
 
 fn unknown_host(host: &str) -> Error {

@@ -22,6 +22,8 @@ mod llm;
 mod observe;
 #[cfg(test)]
 mod processes;
+#[cfg(test)]
+mod proxy;
 mod rules;
 mod sandbox;
 mod source;

@@ -27,8 +27,8 @@ impl Tool for FetchPage {
     type Arguments = Arguments;
 
     async fn call(arguments: Arguments, bench: &Bench<'_>) -> Result<Reply, Error> {
-        let hosts = &bench.task.page_hosts;
-        let allows = |host: &str| hosts.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(host));
+        let task = bench.task;
+        let allows = |host: &str, port| task.page_hosts.allows(host, port) || task.network.allows(host, port);
         let fetching = page::fetch(&arguments.url, &allows, bench.intake);
         let fetched = tokio::select! {
             fetched = bench.voice.during(fetching) => fetched,

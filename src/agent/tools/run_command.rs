@@ -29,8 +29,9 @@ pub(super) struct Arguments {
 
 impl Tool for RunCommand {
     const NAME: &'static str = "run_command";
-    const DESCRIPTION: &'static str = "Runs a command in a sandbox: it sees the workspace and the system's programs, has \
-                                       no network and no terminal, and everything it starts ends with it. Nothing may \
+    const DESCRIPTION: &'static str = "Runs a command in a sandbox: it sees the workspace and the system's programs, \
+                                       reaches no network but what you were told of, has no terminal, and everything it \
+                                       starts ends with it. Nothing may \
                                        wait for input. Use `run_tests` to run the tests.";
     const EFFECT: Effect = Effect::Run;
     type Arguments = Arguments;

@@ -63,6 +63,10 @@ pub(super) struct BuildCommand {
     /// What runs the tests, for a shell [default: seen from the files].
     #[arg(long, value_name = "COMMAND")]
     test_command: Option<String>,
+    /// Whom its commands may reach: a host, or registries of packages (pypi, npm, crates, go, maven, registries). May be
+    /// given several times [default: nobody].
+    #[arg(long, value_name = "HOST")]
+    network: Vec<String>,
     /// Where to put the project and what belongs to it; made, and must be empty [default: the project's name].
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -108,6 +112,7 @@ impl BuildCommand {
             language: self.lang.clone(),
             template: template.transpose()?,
             test_command: self.test_command.clone(),
+            network: self.network.clone(),
             ..Parameters::default()
         };
         Ok(Build { project_name, goal: self.goal.clone(), parameters })

@@ -5,6 +5,7 @@
 
 mod archive;
 mod modelled;
+mod network;
 mod package;
 mod parameters;
 mod scaffolded;
@@ -21,12 +22,14 @@ use tokio::sync::Mutex;
 
 use super::{Context, Env, Failure, Kind, Outcome, Policy, Wait, unkept};
 use crate::agent::testing::Tested;
-use crate::agent::{State, Workspace, workspace};
+use crate::agent::{CommitId, State, Workspace, workspace};
 use crate::error::FieldError;
 use crate::llm::Target;
 use crate::model::JobId;
+use crate::proxy::Proxy;
 use crate::sandbox::Sandbox;
 use crate::source::{self, Source, Tree};
+pub use network::Grants;
 pub use package::{BuildArtifact, BuildResult, TestsResult};
 pub use parameters::{Limits, Parameters, PhaseModels, SCAFFOLD, Start};
 
@@ -51,6 +54,8 @@ struct Site<'a> {
     sandbox: &'a Sandbox,
     /// The build's directory on this server.
     home: PathBuf,
+    /// The way out of its commands, if they have one.
+    network: Option<Arc<Proxy>>,
 }
 
 /// A project that is there, whoever made it.
@@ -77,7 +82,15 @@ impl Kind for Build {
         Policy { kind: "build", queue: "builds", max_attempts: 3, prepares: true, soft_timeout: None };
 
     fn check(&self, env: &Env) -> Vec<FieldError> {
-        self.parameters.check(&super::analysis::limits_of(env), &env.llm)
+        let mut wrong = self.parameters.check(&super::analysis::limits_of(env), &env.llm);
+        match Grants::of(&env.config) {
+            Ok(grants) => wrong.extend(grants.check(&self.parameters, env.known_sandbox())),
+            // A server with such settings does not start.
+            Err(error) => {
+                wrong.push(FieldError { field: "parameters.network".to_owned(), message: error.to_string() })
+            }
+        }
+        wrong
     }
 
     async fn run(self, env: Arc<Env>, context: Context) -> Result<Outcome, Failure> {
@@ -85,7 +98,10 @@ impl Kind for Build {
         let sandbox = env.sandbox().await;
         let sandbox = sandbox.map_err(|error| Failure::transient("NO_SANDBOX", error.to_string()))?;
         let home = home_of(&env.config.data_dir, context.job());
-        let site = Site { build: &self, env: &env, context: &context, sandbox, home };
+        let grants = Grants::of(&env.config);
+        let grants = grants.map_err(|error| Failure::fatal("NETWORK_REFUSED", error.to_string()))?;
+        let network = grants.proxy(&self.parameters, sandbox)?;
+        let site = Site { build: &self, env: &env, context: &context, sandbox, home, network };
         let made = match site.maker().await? {
             Maker::Scaffold => scaffolded::make(&site).await?,
             Maker::Model(first) => match modelled::make(&site, first).await? {
@@ -107,6 +123,13 @@ enum Maker {
 }
 
 impl Site<'_> {
+    /// The workspace of the build as of a commit.
+    fn open(&self, at: Option<CommitId>) -> Result<Shared, workspace::Error> {
+        let mut workspace = Workspace::open(&self.home, at, self.sandbox)?;
+        workspace.connect(self.network.clone());
+        Ok(Arc::new(Mutex::new(workspace)))
+    }
+
     /// The one place where it is decided who makes the project: whoever was named, or else the first model that can be
     /// asked, or else the catalogue. A job that goes on stays with whoever has begun it.
     async fn maker(&self) -> Result<Maker, Failure> {

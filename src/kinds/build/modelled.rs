@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use serde_json::Value;
-use tokio::sync::Mutex;
 
+use super::network::hosts;
 use super::{Made, Shared, Site, broken, with};
 use crate::agent::testing::Tested;
 use crate::agent::workspace;
-use crate::agent::{self, Ended, Limits, Models, Phase, Prompts, Run, State, TRANSCRIPT, Task, Workspace};
+use crate::agent::{self, Ended, Limits, Models, Phase, Prompts, Run, State, TRANSCRIPT, Task};
 use crate::jobs::Failure;
 use crate::llm::{Choice, Spender, Target};
 use crate::scaffold::{self, Order};
@@ -64,13 +64,11 @@ async fn open(site: &Site<'_>) -> Result<(State, Shared), Failure> {
     let saved =
         saved.map_err(|_| Failure::transient("DATABASE_UNAVAILABLE", "the database did not answer"))?;
     let state: State = saved.and_then(|saved| serde_json::from_str(&saved).ok()).unwrap_or_default();
-    let shared = |workspace| Arc::new(Mutex::new(workspace));
-    match Workspace::open(&site.home, state.commit, site.sandbox) {
-        Ok(workspace) => Ok((state, shared(workspace))),
+    match site.open(state.commit) {
+        Ok(workspace) => Ok((state, workspace)),
         Err(workspace::Error::Lost(_)) => {
-            let workspace =
-                Workspace::open(&site.home, None, site.sandbox).map_err(|error| broken(&error))?;
-            Ok((state.without_files(), shared(workspace)))
+            let workspace = site.open(None).map_err(|error| broken(&error))?;
+            Ok((state.without_files(), workspace))
         }
         Err(error) => Err(broken(&error)),
     }
@@ -118,7 +116,8 @@ fn task(site: &Site<'_>, first: Target) -> Task {
         test_command: parameters.test_command.clone(),
         test_time: asked.test_wall(),
         require_approval: parameters.require_approval,
-        page_hosts: parameters.page_hosts.clone(),
+        page_hosts: hosts(&parameters.page_hosts),
+        network: hosts(&parameters.network),
         models: Models {
             plan: of_phase(&parameters.models.plan),
             generate: of_phase(&parameters.models.generate),

@@ -34,10 +34,15 @@ pub struct Parameters {
     /// Whether a person must approve the plan; then the model may ask for more, too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub require_approval: bool,
-    /// Hosts whose pages the model may read; `*` is every public one. Otherwise none.
+    /// Hosts whose pages the model may read, as far as this server grants them; `*` is every public one. Otherwise none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["docs.python.org"]), max_items = 50)]
     pub page_hosts: Vec<String>,
+    /// Hosts that commands may reach (`example.org`, `*.example.org`, `nexus:8081`), or registries of packages (`pypi`,
+    /// `npm`, `crates`, `go`, `maven`, `registries`), as far as this server grants them. Otherwise none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["pypi"]), max_items = 50)]
+    pub network: Vec<String>,
     /// The programming language. The catalogue has `python`, `rust`, `go` and `typescript`; for others name a provider of
     /// models. Otherwise the goal's words decide.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,8 +184,8 @@ impl Parameters {
         if self.is_scaffold() && self.needs_model() {
             complain("provider", "`scaffold` asks no model, and something here needs one".to_owned());
         }
-        if self.fallback.len() > 8 || self.page_hosts.len() > 50 {
-            complain("fallback", "must have at most 8 entries, and page_hosts at most 50".to_owned());
+        if self.fallback.len() > 8 {
+            complain("fallback", "must have at most 8 entries".to_owned());
         }
         let limits_asked = [
             ("limits.tokens", self.limits.tokens),

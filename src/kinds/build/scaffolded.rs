@@ -1,16 +1,13 @@
 //! A project from the catalogue: written step by step, tested, and honest about what it is.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
 
 use super::voice::{tell_step, tell_tests};
 use super::{Made, SCAFFOLD, Shared, Site, broken, with};
 use crate::agent::testing::{self, Framework, Tested};
 use crate::agent::workspace::{self, Step};
-use crate::agent::{CommitId, Voice, Workspace};
+use crate::agent::{CommitId, Voice};
 use crate::jobs::{Failure, Level};
 use crate::scaffold::{self, Order, Project};
 
@@ -65,12 +62,11 @@ async fn open(site: &Site<'_>) -> Result<(State, Shared), Failure> {
         saved.map_err(|_| Failure::transient("DATABASE_UNAVAILABLE", "the database did not answer"))?;
     let state: State = saved.and_then(|saved| serde_json::from_str(&saved).ok()).unwrap_or_default();
     // Blocking, but no longer than writing the few files of the catalogue.
-    match Workspace::open(&site.home, state.commit, site.sandbox) {
-        Ok(workspace) => Ok((state, Arc::new(Mutex::new(workspace)))),
+    match site.open(state.commit) {
+        Ok(workspace) => Ok((state, workspace)),
         Err(workspace::Error::Lost(_)) => {
-            let workspace =
-                Workspace::open(&site.home, None, site.sandbox).map_err(|error| broken(&error))?;
-            Ok((State::default(), Arc::new(Mutex::new(workspace))))
+            let workspace = site.open(None).map_err(|error| broken(&error))?;
+            Ok((State::default(), workspace))
         }
         Err(error) => Err(broken(&error)),
     }
@@ -168,6 +164,7 @@ impl Work<'_> {
         let see = |stream, piece: &[u8]| self.voice.see(stream, piece);
         let run = testing::run(&workspace, &framework, wall, self.site.sandbox, stop, &see);
         let tested = self.voice.during(run).await;
+        self.voice.tell_traffic(&workspace.take_traffic()).await;
         tested.map_err(|error| Failure::transient("NO_SANDBOX", error.to_string()))
     }
 

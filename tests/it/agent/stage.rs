@@ -9,6 +9,7 @@ use codeyard::jobs::{Context, Failure, Outcome, Wait};
 use codeyard::kinds::{self, Env, Registry};
 use codeyard::llm::{Choice, Spender, Target};
 use codeyard::model::{JobId, Status};
+use codeyard::proxy::Hosts;
 use serde_json::{Value, json};
 
 use super::model::{Script, Scripted};
@@ -149,7 +150,8 @@ fn task(payload: &Value, env: &Env) -> Task {
         test_command: parameters["test_command"].as_str().map(str::to_owned),
         test_time: std::time::Duration::from_secs(300),
         require_approval: parameters["require_approval"] == true,
-        page_hosts: Vec::new(),
+        page_hosts: Hosts::default(),
+        network: Hosts::default(),
         models: Models { default: Choice { first, fallback: Vec::new() }, ..Models::default() },
         limits,
     }

@@ -11,15 +11,14 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use crate::support::tls::acceptor;
 
 /// How a server answers.
 #[derive(Clone, Debug)]
@@ -64,7 +63,7 @@ impl GitServer {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = tcp.local_addr().unwrap().port();
         let certificates = tempfile::tempdir().unwrap();
-        let listener = TlsListener { tcp, acceptor: acceptor(certificates.path()) };
+        let listener = TlsListener { tcp, acceptor: acceptor("git.example.test", certificates.path()) };
         let server = Self::with(manner, port, listener);
         let certificate = server.folder.path().join("certificate.pem");
         std::fs::copy(certificates.path().join("certificate.pem"), &certificate).unwrap();
@@ -161,35 +160,6 @@ impl Listener for TlsListener {
 }
 
 /// Makes a certificate for `git.example.test`, which signs itself.
-fn acceptor(folder: &Path) -> TlsAcceptor {
-    let made = std::process::Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
-        .args([
-            "-keyout",
-            "key.pem",
-            "-out",
-            "certificate.pem",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=git.example.test",
-        ])
-        .args(["-addext", "subjectAltName=DNS:git.example.test"])
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let certificate = CertificateDer::from_pem_file(folder.join("certificate.pem")).unwrap();
-    let key = PrivateKeyDer::from_pem_file(folder.join("key.pem")).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
-}
-
 async fn answer(State(server): State<Server>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     server.asked.lock().unwrap().push(request.uri().to_string());

@@ -30,7 +30,7 @@ fn private() -> Limits {
 }
 
 async fn fetch(url: &str, limits: &Limits) -> Result<page::Page, Error> {
-    page::fetch(url, &|host| host == "127.0.0.1", limits).await
+    page::fetch(url, &|host, _| host == "127.0.0.1", limits).await
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 pub(crate) mod postgres;
 pub(crate) mod replay;
 pub(crate) mod stage;
+pub(crate) mod tls;
 
 use std::borrow::Borrow;
 use std::net::SocketAddr;
