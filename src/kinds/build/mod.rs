@@ -83,13 +83,12 @@ impl Kind for Build {
 
     fn check(&self, env: &Env) -> Vec<FieldError> {
         let mut wrong = self.parameters.check(&super::analysis::limits_of(env), &env.llm);
-        match Grants::of(&env.config) {
-            Ok(grants) => wrong.extend(grants.check(&self.parameters, env.known_sandbox())),
+        let refused = match Grants::of(&env.config) {
+            Ok(grants) => grants.check(&self.parameters, env.known_sandbox()),
             // A server with such settings does not start.
-            Err(error) => {
-                wrong.push(FieldError { field: "parameters.network".to_owned(), message: error.to_string() })
-            }
-        }
+            Err(error) => vec![FieldError { field: "parameters".to_owned(), message: error.to_string() }],
+        };
+        wrong.extend(refused);
         wrong
     }
 
