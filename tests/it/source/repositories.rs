@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use codeyard::model::Status;
 use codeyard::source::{Error, Limits, Source, Tree, take_in};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::git_server::{GitServer, Manner};
 use super::{paths, skipped};
 use crate::sandbox::{at, levels};
+use crate::support::TestApp;
 
 fn open() -> Limits {
     Limits { allow_private_addresses: true, ..Limits::default() }
@@ -264,4 +267,39 @@ async fn a_fetch_stops_when_it_is_asked_to() {
     };
     let (answer, ()) = tokio::join!(fetching, stopping);
     assert!(matches!(answer, Err(Error::Cancelled)), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_analysis_is_compared_with_another_commit_of_its_repository() {
+    let server = GitServer::start(Manner::Honest).await;
+    server.write("a.py", b"eval(a)\nexec(b)\n");
+    server.write("old/c.py", b"eval(c)\n");
+    let first = server.publish();
+    server.write("a.py", b"import os\neval(a)\nos.system('ls ' + c)\n");
+    server.write("codeyard.toml", b"[analysis]\nexclude = ['old/']\n");
+    let second = server.publish();
+    let app = TestApp::with(&[("intake.allow_private_addresses", "true")]).await;
+    let ann = app.sign_up("ann@example.com").await;
+    let submit = async |reference: &str, status| {
+        let baseline = format!("ref:{reference}");
+        let asked = json!({"repository": {"url": server.url()}, "options": {"baseline": baseline}});
+        let sent = app.post("/api/analysis/", asked).bearer(&ann.access).await.expect(202);
+        app.until(sent["task_id"].as_str().unwrap().parse().unwrap(), status).await
+    };
+    let job = submit(&first, Status::Completed).await;
+    let report = app.get(&format!("/api/analysis/{}", job.id)).bearer(&ann.access).await.expect(200);
+    assert_eq!(report["revision"], second);
+    let baseline = &report["baseline"];
+    assert_eq!(baseline["against"], format!("commit {first}"));
+    let counts = ["new", "unchanged", "moved"].map(|state| baseline[state].as_u64().unwrap());
+    assert_eq!(counts, [1, 0, 1], "{baseline}");
+    assert_eq!(baseline["fixed"].as_array().unwrap().len(), 1, "what is excluded is so in both commits");
+    assert_eq!(report["gate"]["conditions"][0]["found"], "1 new finding is high or worse");
+
+    let failed = submit("nowhere", Status::Failed).await;
+    assert_eq!(failed.error_code.as_deref(), Some("SOURCE_UNUSABLE"));
+    let hostile =
+        json!({"repository": {"url": server.url()}, "options": {"baseline": "ref:--upload-pack=id"}});
+    let refused = app.post("/api/analysis/", hostile).bearer(&ann.access).await.expect(422);
+    assert_eq!(refused["error"]["details"]["fields"][0]["field"], "options.baseline");
 }
