@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Report;
-use crate::model::{Confidence, Finding, FindingState, Severity};
+use crate::model::{Confidence, Finding, Severity};
 
 /// When a report is good enough. What is absent does not matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -93,7 +93,7 @@ impl Gate {
         let threshold = self.fail_on?.severity()?;
         let compared = report.baseline.is_some() && self.new_only != Some(false);
         let fails = |finding: &&Finding| {
-            let counts = !compared || finding.state == Some(FindingState::New);
+            let counts = !compared || finding.is_new();
             counts && finding.confidence >= Confidence::Medium && finding.severity >= threshold
         };
         let failing = report.findings().filter(fails).count();

@@ -1,14 +1,13 @@
 //! Annotations as GitHub Actions reads them from a log.
 
 use super::{Document, Error};
-use crate::model::{Finding, FindingState, Severity};
+use crate::model::Severity;
 
 /// Writes one workflow command per finding; against a baseline, for the new ones only.
 pub(super) fn write(document: &Document<'_>) -> Result<Vec<u8>, Error> {
     let report = document.report;
     let mut text = String::new();
-    let shown = |finding: &&Finding| finding.state.is_none_or(|state| state == FindingState::New);
-    for finding in report.findings().filter(shown) {
+    for finding in report.findings().filter(|finding| finding.is_new()) {
         let region = &finding.region;
         let command = match finding.severity {
             Severity::Critical | Severity::High => "error",

@@ -1,4 +1,4 @@
-//! JUnit's format, which every CI system draws: a file is a suite, a finding a failed test.
+//! JUnit's format, which every CI system draws: a file is a suite, a finding a failed test; against a baseline, a new one.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,10 +13,10 @@ pub(super) fn write(document: &Document<'_>) -> Result<Vec<u8>, Error> {
     for file in report.metrics.files.iter().filter(|file| file.analysed) {
         files.entry(&file.path).or_default();
     }
-    for finding in report.findings() {
+    for finding in report.findings().filter(|finding| finding.is_new()) {
         files.entry(&finding.region.path).or_default().push(finding);
     }
-    let all = report.findings().count();
+    let all: usize = files.values().map(Vec::len).sum();
     let clean = files.values().filter(|findings| findings.is_empty()).count();
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     // Writing to a string cannot fail.

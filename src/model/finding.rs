@@ -50,6 +50,13 @@ pub struct Finding {
     pub state: Option<FindingState>,
 }
 
+impl Finding {
+    /// Whether it was not there before, as far as is known: without a baseline all are new.
+    pub fn is_new(&self) -> bool {
+        self.state.is_none_or(|state| state == FindingState::New)
+    }
+}
+
 /// What became of a finding since an earlier report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]

@@ -12,7 +12,7 @@ use super::{CLEAN, FINDINGS};
 use crate::analysis::{Mended, mend};
 use crate::cli::Surroundings;
 use crate::cli::paint::{Grade, Paint, count, harmless};
-use crate::model::{Finding, FindingState};
+use crate::model::Finding;
 
 /// Rounds after which it ends: a rule whose fix it finds again would go on for ever.
 const ROUNDS: usize = 10;
@@ -72,7 +72,7 @@ pub(super) fn show(looker: &Looker<'_>, around: &Surroundings) -> anyhow::Result
 /// What can be mended of what is shown: not what a baseline has already.
 fn mended(looked: &Looked) -> Vec<Mended> {
     let mut report = looked.answer.report.clone();
-    report.narrow(|finding| finding.state.is_none_or(|state| state == FindingState::New));
+    report.narrow(Finding::is_new);
     mend(&looked.files, &report)
 }
 

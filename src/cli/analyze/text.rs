@@ -7,13 +7,12 @@ use crate::analysis::{Baseline, GateVerdict};
 use crate::cli::frame::{self, Detail};
 use crate::cli::paint::{Grade, Paint, count, grouped, harmless};
 use crate::cli::summary;
-use crate::model::{Finding, FindingState};
+use crate::model::Finding;
 
 /// Writes every finding (the new ones only, against a baseline) in the order of the code, the summary, and the verdict.
 pub(super) fn write(looked: &Looked, paint: Paint, to: &mut dyn Write) -> io::Result<()> {
     let report = &looked.answer.report;
-    let shown = |finding: &&Finding| finding.state.is_none_or(|state| state == FindingState::New);
-    let mut findings: Vec<&Finding> = report.findings().filter(shown).collect();
+    let mut findings: Vec<&Finding> = report.findings().filter(|finding| finding.is_new()).collect();
     findings.sort_by(|a, b| (&a.region, &a.rule).cmp(&(&b.region, &b.rule)));
     for finding in findings {
         let mut text = String::new();

@@ -205,6 +205,8 @@ fn a_page_says_what_is_new_and_what_is_fixed() {
     let mut same = after.clone();
     compare(&after, &mut same, "itself");
     assert!(bytes("github", &Document::from(&same)).is_empty(), "what was there before annotates nothing");
+    let xml = String::from_utf8(bytes("junit", &Document::from(&same))).unwrap();
+    assert!(xml.contains("tests=\"1\" failures=\"0\""), "{xml}");
     assert!(String::from_utf8(bytes("csv", &Document::from(&same))).unwrap().contains(",unchanged\n"));
 }
 
