@@ -15,7 +15,7 @@ use crate::sandbox::{Command, Finished, Sandbox};
 use crate::source;
 
 /// Where the whole output of commands can be read, as a path of the workspace that is none.
-const OUTPUTS: &str = ".codeyard/outputs/";
+pub(super) const OUTPUTS: &str = ".codeyard/outputs/";
 /// The largest file that tools read or write.
 pub(super) const MOST_BYTES: u64 = 1 << 20;
 
@@ -99,12 +99,12 @@ impl Bench<'_> {
         if self.stop.is_cancelled() { Err(Error::Stopped) } else { Ok(finished) }
     }
 
-    /// Keeps a command's whole output; the path under which `read_file` shows it.
+    /// Keeps a command's whole output, which becomes a file of the job in the end; its name.
     pub(super) fn keep_output(&self, text: &str) -> Option<String> {
         let name = format!("{:04}.txt", self.next_output);
         std::fs::create_dir_all(&self.outputs).ok()?;
         std::fs::write(self.outputs.join(&name), text).ok()?;
-        Some(format!("{OUTPUTS}{name}"))
+        Some(name)
     }
 
     fn read_output(&self, path: &str, name: &str) -> Result<Vec<u8>, Error> {

@@ -144,8 +144,11 @@ impl Workflow<'_> {
         let mut data =
             json!({ "call_id": call.id, "name": call.name, "ok": reply.is_ok(), "millis": millis });
         let (note, content, submitted, code) = match reply {
-            Ok(Reply { note, data: shows, submitted, .. }) => {
+            Ok(Reply { note, data: shows, artifact, submitted, .. }) => {
                 let mut content = format!("{note}{numbered}");
+                if let Some(path) = artifact {
+                    data["artifact"] = path.into();
+                }
                 if let Some((from, text)) = shows {
                     data["output"] = clip(&text, SHOWN, "the transcript has all of it").into();
                     content += &format!("\n{}", self.fence(&from, &text));

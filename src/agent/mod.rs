@@ -30,5 +30,5 @@ pub use task::{Limit, Limits, Models, Task};
 pub use tools::{Error as ToolError, Plan, PlannedFile, Requirements};
 pub use transcript::FILE as TRANSCRIPT;
 pub use voice::Voice;
-pub use workflow::{Run, Site, run};
+pub use workflow::{KEPT_OUTPUTS, Run, Site, run};
 pub use workspace::Workspace;

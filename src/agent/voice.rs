@@ -25,6 +25,7 @@ const RATE: f64 = 20.0;
 const BURST: f64 = 240.0;
 /// Bytes of one command's output that are shown as they come; the rest stands in its result.
 const MOST_OUTPUT: usize = 256 << 10;
+const NOT_SHOWN: &[u8] = b"\n[... what follows is not shown as it comes: the result has it ...]\n";
 /// An event holds no more text than this; a flood becomes several.
 const PIECE: usize = 32 << 10;
 
@@ -93,7 +94,10 @@ impl<'a> Voice<'a> {
     pub fn see(&self, stream: Stream, bytes: &[u8]) {
         let mut heard = self.heard();
         let room = MOST_OUTPUT.saturating_sub(heard.shown);
-        let bytes = &bytes[..bytes.len().min(room)];
+        // Said once: whoever has shown more than there is room for has said it.
+        let is_end = bytes.len() > room && heard.shown <= MOST_OUTPUT;
+        let cut = is_end.then(|| [&bytes[..room], NOT_SHOWN].concat());
+        let bytes = cut.as_deref().unwrap_or(&bytes[..bytes.len().min(room)]);
         heard.shown += bytes.len();
         match heard.output.last_mut().filter(|last| last.stream == stream) {
             Some(last) => last.bytes.extend_from_slice(bytes),

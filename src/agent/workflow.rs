@@ -29,6 +29,9 @@ use crate::llm::{Llm, Message, Role, Spender};
 use crate::sandbox::Sandbox;
 use crate::source;
 
+/// The folder of a build's directory that the whole outputs of its commands lie in, and of the job's files in the end.
+pub const KEPT_OUTPUTS: &str = "outputs";
+
 /// How often a model that is stuck is helped before it is given up.
 const RECOVERIES: u32 = 2;
 /// The tests are run once more at the very end, also when the time is up.
@@ -354,7 +357,7 @@ impl Workflow<'_> {
             task: self.task,
             stop: self.site.context.stop(),
             intake: self.site.intake,
-            outputs: self.site.home.join("outputs"),
+            outputs: self.site.home.join(KEPT_OUTPUTS),
             next_output: self.state.outputs,
             time_left: Duration::from_secs(self.task.limits.seconds).saturating_sub(used),
             planned_tests: self.state.plan.as_ref().and_then(|plan| plan.test_command.as_deref()),

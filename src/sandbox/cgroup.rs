@@ -122,10 +122,8 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        for folder in &self.folders {
-            // Version 2 can end whoever is left; there is nobody, unless the sandbox has failed.
-            let _ = fs::write(folder.join("cgroup.kill"), "1");
-        }
+        // There is nobody, unless the sandbox has failed.
+        self.folders.iter().for_each(|folder| end(folder));
         self.place.clear(std::mem::take(&mut self.folders));
     }
 }
@@ -139,7 +137,8 @@ impl Place {
         *left = folders;
     }
 
-    /// Removes the groups of servers that are gone.
+    /// Removes the groups of servers that are gone, with whoever is left in them: bubblewrap, killed with its server at
+    /// the moment when it had just started its first process, leaves that one waiting for ever.
     fn sweep(&self) {
         for entry in
             self.folders.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten()).flatten()
@@ -147,8 +146,23 @@ impl Place {
             let name = entry.file_name().to_string_lossy().into_owned();
             let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
             if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-                let _ = fs::remove_dir(entry.path());
+                end(&entry.path());
+                self.clear(vec![entry.path()]);
             }
         }
+    }
+}
+
+/// Kills whoever is in a group. Version 2 has a word for that.
+#[expect(unsafe_code, reason = "std only kills children that it started")]
+fn end(folder: &Path) {
+    if fs::write(folder.join("cgroup.kill"), "1").is_ok() {
+        return;
+    }
+    let inside = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    // 0 stands for those that cannot be named from here.
+    for pid in inside.lines().filter_map(|line| line.parse::<libc::pid_t>().ok()).filter(|pid| *pid > 0) {
+        // SAFETY: the process was in a group of ours just now, which only commands are put into.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
     }
 }

@@ -436,6 +436,9 @@ fn enter(outer: &mut tokio::process::Command, group: Option<&Group>, kept_open: 
                 return Err(io::Error::last_os_error());
             }
         }
+        // What the server's own parents left open is nobody's here; whoever outlives us must not hold it either.
+        // SAFETY: marks descriptors of this process, which is no more than a fork yet. An old kernel does not know how.
+        unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
         if let Some(fd) = kept_open {
             // SAFETY: changes a flag of a descriptor in this process alone, which is no more than a fork yet.
             if unsafe { libc::fcntl(fd, libc::F_SETFD, 0) } != 0 {

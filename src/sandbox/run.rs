@@ -14,7 +14,9 @@ use super::spec::{COMPLAINT, NOT_STARTED};
 use super::{Command, Error, Finished, KilledBecause, Level, Stream, tree};
 
 /// How long a supervisor may take to end the tree before it is killed itself.
-const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_millis(1500);
+/// How long a process may take to stop: it does so at once, unless the machine is overwhelmed.
+const UNTIL_STILL: Duration = Duration::from_millis(100);
 /// How long the pipes may stay open once the tree is ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often the size of the writable directories is looked at.
@@ -106,6 +108,12 @@ impl Running {
             return send(top, libc::SIGTERM);
         }
         send(top, libc::SIGSTOP);
+        // It stops when it next comes out of the kernel. Until then it may be starting a process, which would wait for
+        // ever for a word from it.
+        let asked = Instant::now();
+        while !tree::is_still(top) && asked.elapsed() < UNTIL_STILL {
+            std::thread::yield_now();
+        }
         for pid in tree::descendants(top) {
             send(pid, libc::SIGKILL);
         }

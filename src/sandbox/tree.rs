@@ -32,8 +32,19 @@ fn processes() -> impl Iterator<Item = libc::pid_t> {
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
+/// Whether a process does nothing any more: it is stopped, or has ended.
+pub(super) fn is_still(pid: libc::pid_t) -> bool {
+    let stat = stat(pid).unwrap_or_default();
+    matches!(stat.split_whitespace().next(), None | Some("T" | "t" | "Z" | "X"))
+}
+
 fn parent(pid: libc::pid_t) -> Option<libc::pid_t> {
+    stat(pid)?.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// What the kernel tells of a process, from its state on.
+fn stat(pid: libc::pid_t) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may hold anything, also parentheses.
-    stat[stat.rfind(')')? + 1..].split_whitespace().nth(1)?.parse().ok()
+    Some(stat[stat.rfind(')')? + 1..].to_owned())
 }

@@ -98,6 +98,8 @@ pub(super) struct Reply {
     pub(super) note: String,
     /// In the words of a file, a command or a page: where it comes from, and what it says.
     pub(super) data: Option<(String, String)>,
+    /// The file of the job that has all of it, where that is not it.
+    pub(super) artifact: Option<String>,
     /// What is handed in.
     pub(super) submitted: Option<Value>,
     /// What a person is asked.

@@ -6,12 +6,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Effect, Error, Reply, Tool};
-use crate::agent::bench::Bench;
+use crate::agent::bench::{Bench, OUTPUTS};
 use crate::agent::clip::clip;
+use crate::agent::workflow::KEPT_OUTPUTS;
 use crate::sandbox::{Finished, KilledBecause};
 
 /// What the model is shown of a command's output.
 const SHOWN: usize = 16 << 10;
+/// What is kept of each of its two streams: the end.
+const KEPT: usize = 4 << 20;
 /// How long a command may take if nothing else is said, and at the most.
 const SECONDS: u64 = 120;
 const MOST_SECONDS: u64 = 600;
@@ -45,16 +48,20 @@ impl Tool for RunCommand {
         let command = command.map_err(|error| crate::agent::bench::explain("", error, &[]))?;
         let mut command = command.args(["-c", arguments.command.as_str()]);
         command.limits.wall = Duration::from_secs(seconds);
+        command.limits.output = KEPT;
         let finished = bench.run(command).await?;
         let (note, output) = (verdict(&finished, seconds), together(&finished));
         if output.is_empty() {
             return Ok(Reply::note(format!("{note} It wrote nothing.")));
         }
-        let how = match (output.len() > SHOWN).then(|| bench.keep_output(&output)).flatten() {
-            Some(path) => format!("read_file shows all that was kept under `{path}`"),
+        let kept = (output.len() > SHOWN).then(|| bench.keep_output(&output)).flatten();
+        let how = match &kept {
+            Some(name) => format!("read_file shows all that was kept under `{OUTPUTS}{name}`"),
             None => "run it again with less output".to_owned(),
         };
-        Ok(Reply::note(note).data("the command's output", clip(&output, SHOWN, &how)))
+        let artifact = kept.map(|name| format!("{KEPT_OUTPUTS}/{name}"));
+        let reply = Reply { artifact, ..Reply::note(note) };
+        Ok(reply.data("the command's output", clip(&output, SHOWN, &how)))
     }
 }
 

@@ -11,7 +11,7 @@ use super::voice::tell_artifact;
 use super::{Made, Site, archive, unkept, with};
 use crate::agent::testing::{self, Summary, Tested, Verdict};
 use crate::agent::workspace::{Kept, Step};
-use crate::agent::{Approval, Cost, Ended, Plan, Requirements, Voice};
+use crate::agent::{Approval, Cost, Ended, KEPT_OUTPUTS, Plan, Requirements, Voice};
 use crate::analysis::{self, Report};
 use crate::artifacts::Artifact;
 use crate::jobs::Failure;
@@ -129,6 +129,11 @@ pub(super) async fn package(site: &Site<'_>, mut made: Made) -> Result<BuildResu
         result.artifacts.push(BuildArtifact::from(file));
         context.progress(ANALYSED + (done + 1) * (99 - ANALYSED) / total, "Packing the project").await;
     }
+    for (path, bytes) in outputs(&site.home).await {
+        let file = keep(site, &path, "text/plain; charset=utf-8", bytes).await?;
+        tell_artifact(&voice, context.job(), &file).await;
+        result.artifacts.push(BuildArtifact::from(file));
+    }
     let text = serde_json::to_vec_pretty(&result).map_err(|error| unwritable(&error))?;
     let file = keep(site, "result.json", "application/json", text).await?;
     tell_artifact(&voice, context.job(), &file).await;
@@ -214,6 +219,19 @@ async fn pack(
     all.push(("trajectory.jsonl", "application/jsonl", transcript.into_bytes()));
     all.push(("build.log", "text/plain; charset=utf-8", log.into_bytes()));
     Ok(all)
+}
+
+/// What commands wrote that was too long for their results, in their order.
+async fn outputs(home: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+    let mut outputs = Vec::new();
+    let Ok(mut entries) = tokio::fs::read_dir(home.join(KEPT_OUTPUTS)).await else { return outputs };
+    while let Ok(Some(entry)) = entries.next_entry().await {
+        if let Ok(bytes) = tokio::fs::read(entry.path()).await {
+            outputs.push((format!("{KEPT_OUTPUTS}/{}", entry.file_name().display()), bytes));
+        }
+    }
+    outputs.sort();
+    outputs
 }
 
 async fn keep(site: &Site<'_>, path: &str, media_type: &str, bytes: Vec<u8>) -> Result<Artifact, Failure> {

@@ -73,6 +73,37 @@ async fn a_model_that_is_there_is_asked_and_what_it_made_is_packed_with_all_it_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_long_output_is_shown_in_part_and_kept_whole_as_a_file() {
+    let app = TestApp::with(&ALONE).await;
+    let ann = app.sign_up("ann@example.com").await;
+    let turns = vec![
+        call("run_command", json!({"command": "seq 1 100000"})),
+        call("run_command", json!({"command": "echo short"})),
+        Turn::Calls(vec![write("a.txt", "a")]),
+    ];
+    app.app.env.llm.add("scripted", Scripted::new(Script::new(&[], turns)));
+    let id = submit(&app, &ann, &json!({"test_command": "true"})).await;
+    app.until(id, Status::Completed).await;
+    let log = app.log(id).await;
+    let data = |name: &str| -> Vec<Value> {
+        let named = log.iter().filter(|event| event.name == name);
+        named.map(|event| serde_json::from_str(event.data.as_deref().unwrap()).unwrap()).collect()
+    };
+    let named: Vec<Value> = data("tool_result").iter().map(|result| result["artifact"].clone()).collect();
+    let named: Vec<&str> = named.iter().filter_map(Value::as_str).collect();
+    assert_eq!(named.len(), 1, "{named:?}");
+    let path = format!("/api/build/{id}/artifacts/{}", named[0]);
+    let kept = app.get(&path).bearer(&ann.access).await;
+    let all: String = (1..=100_000).map(|number| format!("{number}\n")).collect();
+    assert!(kept.text() == all, "{}", kept.text().len());
+    let shown: String = data("command").iter().filter_map(|piece| piece["text"].as_str()).collect();
+    assert_eq!(shown.matches("what follows is not shown as it comes").count(), 1);
+    assert!(shown.len() < 300 << 10 && shown.starts_with("1\n2\n"), "{}", shown.len());
+    let results = &view(&app, &ann, id).await["results"]["artifacts"];
+    assert!(results.as_array().unwrap().iter().any(|file| file["path"] == named[0]), "{results}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_build_that_waits_shows_its_question_and_what_it_has_cost() {
     let app = TestApp::with(&ALONE).await;
     let ann = app.sign_up("ann@example.com").await;

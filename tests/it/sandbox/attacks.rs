@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use codeyard::sandbox::{Command, Level, Sandbox, Settings, TierReport};
+use tokio_util::sync::CancellationToken;
 
 use super::{at, levels, run, script, settings, text};
 
@@ -98,6 +99,39 @@ async fn the_servers_environment_is_out_of_reach() {
             assert!(!leaked, "{level:?}: {}", text(secret));
         }
     }
+}
+
+/// What whoever started the server has left open is not even in the hands of bubblewrap and its like.
+#[tokio::test]
+#[expect(unsafe_code, reason = "std lets nothing be inherited")]
+async fn nothing_that_the_server_holds_open_is_inherited() {
+    use std::os::fd::AsRawFd;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    // SAFETY: clears a flag of a descriptor of this process.
+    assert_eq!(unsafe { libc::fcntl(file.as_file().as_raw_fd(), libc::F_SETFD, 0) }, 0);
+    for level in levels() {
+        let sandbox = at(level);
+        let workspace = sandbox.workspace().unwrap();
+        let stop = CancellationToken::new();
+        let holders = std::sync::Mutex::new(Vec::new());
+        let see = |_, _: &[u8]| {
+            holders.lock().unwrap().extend(processes_holding(file.path()));
+            stop.cancel();
+        };
+        let command = script("echo ready; exec sleep 1000", workspace.path());
+        sandbox.run_seeing(&command, &stop, &see).await.unwrap();
+        assert_eq!(*holders.lock().unwrap(), [std::process::id().to_string()], "{level:?}");
+    }
+}
+
+fn processes_holding(path: &std::path::Path) -> Vec<String> {
+    let holds = |process: &std::path::Path| {
+        let open = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+        open.map(|entry| std::fs::read_link(entry.path())).any(|at| at.is_ok_and(|at| at == path))
+    };
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let named = processes.filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok());
+    named.filter(|entry| holds(&entry.path())).map(|entry| entry.file_name().into_string().unwrap()).collect()
 }
 
 #[tokio::test]

@@ -73,6 +73,65 @@ async fn a_daemon_ends_when_the_caller_stops_waiting() {
     }
 }
 
+/// Twenty daemons, each of which has left its parent and its session and holds the pipe: two seconds are the bar.
+#[tokio::test]
+async fn a_whole_tree_is_gone_within_two_seconds_of_the_word() {
+    let tree = "mkfifo pipe; n=0; while [ $n -lt 20 ]; do n=$((n+1)); \
+                (setsid sh -c 'exec 3<>pipe; exec >/dev/null 2>&1; touch up'$n'; setsid sleep 1000 & exec sleep 1000' &); \
+                while [ ! -e up$n ]; do :; done; done; exec 3<>pipe; echo ready; exec sleep 1000";
+    for level in levels() {
+        let sandbox = at(level);
+        let workspace = sandbox.workspace().unwrap();
+        let stop = CancellationToken::new();
+        let see = |_, _: &[u8]| stop.cancel();
+        let command = script(tree, workspace.path());
+        let end = async {
+            stop.cancelled().await;
+            let pipe = workspace.path().join("pipe");
+            tokio::time::timeout(Duration::from_secs(2), wait_for_the_last(&pipe)).await
+        };
+        let (finished, gone) = tokio::join!(sandbox.run_seeing(&command, &stop, &see), end);
+        assert!(gone.is_ok(), "{level:?}: somebody is left after two seconds: {finished:?}");
+        assert_eq!(finished.unwrap().killed_because, Some(KilledBecause::Stopped), "{level:?}");
+    }
+}
+
+/// However far the sandbox has come with setting itself up.
+#[tokio::test]
+async fn a_run_that_is_stopped_while_it_begins_leaves_nobody() {
+    for level in levels() {
+        let sandbox = at(level);
+        let workspace = sandbox.workspace().unwrap();
+        for step in 0..150 {
+            let limits = Limits { wall: Duration::from_micros(step * 80), ..Limits::default() };
+            let command = script("exec sleep 1000", workspace.path()).limits(limits);
+            // Too early, it may say that it has not begun.
+            let _ = run(&sandbox, &command).await;
+        }
+        let gone = async {
+            while somebody_is_in(workspace.path()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert!(
+            tokio::time::timeout(Duration::from_secs(5), gone).await.is_ok(),
+            "{level:?}: somebody is left"
+        );
+    }
+}
+
+/// Whether a process names this place in its command line, as bubblewrap does, or works in it.
+fn somebody_is_in(place: &Path) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let named = |process: &Path| {
+        let line = std::fs::read(process.join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(place.to_str().unwrap())
+    };
+    let works = |process: &Path| std::fs::read_link(process.join("cwd")).is_ok_and(|at| at == place);
+    let is_process = |process: &std::path::PathBuf| process.join("cmdline").exists();
+    processes.into_iter().filter(is_process).any(|process| named(&process) || works(&process))
+}
+
 #[tokio::test]
 async fn a_command_that_stops_its_supervisor_ends_all_the_same() {
     let sandbox = at(Level::ProcessOnly);

@@ -13,7 +13,7 @@ use serde::Deserialize;
 pub use hidden::Hidden;
 
 /// The commented defaults, as shipped.
-pub const DEFAULTS: &str = include_str!("../config/default.toml");
+pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
 /// Everything that can be set; what each field means stands in `config/default.toml`.
 #[derive(Clone, Debug, Deserialize)]
