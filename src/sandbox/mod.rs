@@ -430,6 +430,14 @@ fn enter(outer: &mut tokio::process::Command, group: Option<&Group>, kept_open: 
     let doors = group.map(Group::doors).unwrap_or_default();
     let server = std::process::id();
     let before = move || {
+        // SAFETY: plain settings and queries of this process.
+        let (set, parent) =
+            unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0), libc::getppid()) };
+        // The server may have died just before.
+        let alive = set == 0 && parent.cast_unsigned() == server;
+        if !alive {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         for door in &doors {
             // SAFETY: writes one byte of a constant to a descriptor that the group keeps open.
             if unsafe { libc::write(*door, b"0".as_ptr().cast(), 1) } != 1 {
@@ -445,12 +453,7 @@ fn enter(outer: &mut tokio::process::Command, group: Option<&Group>, kept_open: 
                 return Err(io::Error::last_os_error());
             }
         }
-        // SAFETY: plain settings and queries of this process.
-        let (set, parent) =
-            unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0), libc::getppid()) };
-        // The server may have died just before.
-        let alive = set == 0 && parent.cast_unsigned() == server;
-        if alive { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+        Ok(())
     };
     // SAFETY: between fork and exec it only makes system calls; nothing in it allocates.
     unsafe { outer.pre_exec(before) };

@@ -3,6 +3,10 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long the lock of a process that has just died may last.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Held as long as this process has the data directory to itself; the kernel lets go of it if the process dies.
 #[derive(Debug)]
@@ -18,7 +22,13 @@ impl DataDirLock {
         std::fs::create_dir_all(data_dir).map_err(unusable)?;
         let path = data_dir.join("codeyard.lock");
         let file = File::options().create(true).truncate(false).write(true).open(path).map_err(unusable)?;
-        match file.try_lock() {
+        let (asked, mut answer) = (Instant::now(), file.try_lock());
+        // A server that was killed may have been starting a process just then, which dies with it, but not at once.
+        while matches!(answer, Err(TryLockError::WouldBlock)) && asked.elapsed() < PATIENCE {
+            std::thread::yield_now();
+            answer = file.try_lock();
+        }
+        match answer {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::Error(error)) => Err(error),
             Err(TryLockError::WouldBlock) => Err(io::Error::new(
