@@ -101,7 +101,7 @@ async fn without_a_network_of_its_own_a_command_is_refused_and_says_why() {
         let sandbox = at(level);
         assert!(!sandbox.can_serve());
         let workspace = sandbox.workspace().unwrap();
-        let command = Proxy::new(policy(&[])).give_to(Command::new("true", workspace.path()));
+        let command = Proxy::new(policy::<&str>(&[])).give_to(Command::new("true", workspace.path()));
         let error = run(&sandbox, &command).await.unwrap_err().to_string();
         assert!(error.contains("takes bubblewrap") && error.contains(&level.to_string()), "{error}");
     }
@@ -129,7 +129,7 @@ async fn a_connection_ends_with_the_command_whoever_holds_it() {
     let (finished, mut held) = tokio::join!(run(&sandbox, &command), async {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut head = [0; 1024];
-        stream.read(&mut head).await.unwrap();
+        assert!(stream.read(&mut head).await.unwrap() > 0);
         tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx")
             .await
             .unwrap();

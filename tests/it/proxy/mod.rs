@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 /// A policy that lets these hosts through, which all stand for this machine, where it may go.
-fn policy(hosts: &[String]) -> Policy {
+fn policy<H: AsRef<str>>(hosts: &[H]) -> Policy {
     Policy {
         hosts: Hosts::parse(hosts).unwrap(),
         private_networks: vec!["127.0.0.0/8".parse().unwrap()],

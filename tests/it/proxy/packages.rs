@@ -60,7 +60,7 @@ async fn pip_installs_from_an_index_that_is_granted_and_from_no_other() {
     let Some(sandbox) = sandbox() else { return };
     let port = index().await;
     let host = format!("one.test:{port}");
-    let proxy = Proxy::new(policy(&[host.clone()]));
+    let proxy = Proxy::new(policy(&[&host]));
     let workspace = sandbox.workspace().unwrap();
     let install = |host: &str| {
         let line = format!(
@@ -90,7 +90,7 @@ async fn pip_downloads_from_the_real_registry() {
         eprintln!("PyPI cannot be reached from here: not tested");
         return;
     };
-    let mut policy = policy(&["pypi".to_owned()]);
+    let mut policy = policy(&["pypi"]);
     policy.private_networks.extend(found.map(|address| ipnet::IpNet::from(address.ip())));
     let proxy = Proxy::new(policy);
     let workspace = sandbox.workspace().unwrap();

@@ -19,7 +19,7 @@ const LAST: &str = "Connection: close\r\n\r\n";
 async fn a_request_is_asked_anew_of_whom_its_first_line_names() {
     let upstream = Upstream::start(fine()).await;
     let host = format!("one.test:{}", upstream.port);
-    let served = Served::with(policy(&[host.clone()])).await;
+    let served = Served::with(policy(&[&host])).await;
     let said = served
         .say(&format!(
             "GET http://{host}/a?b=c HTTP/1.1\r\nHost: evil.test\r\nX-Mine: 1\r\nAccept: text/plain\r\n\
@@ -93,7 +93,7 @@ async fn an_allowed_name_that_leads_to_a_private_address_is_refused() {
 async fn nothing_can_be_smuggled_past_the_check() {
     let upstream = Upstream::start(fine()).await;
     let host = format!("one.test:{}", upstream.port);
-    let served = Served::with(policy(&[host.clone()])).await;
+    let served = Served::with(policy(&[&host])).await;
     let inner = "GET http://two.test/ HTTP/1.1\r\nHost: two.test\r\n\r\n";
     // Two lengths, an encoding that nobody knows, lines that hide another, and requests to no proxy at all.
     for head in [
@@ -176,7 +176,7 @@ async fn a_tunnel_carries_tls_both_ways_until_one_end_goes() {
     let folder = tempfile::tempdir().unwrap();
     let (port, connector) = echo(folder.path()).await;
     let host = format!("one.test:{port}");
-    let served = Served::with(policy(&[host.clone()])).await;
+    let served = Served::with(policy(&[&host])).await;
     let name = ServerName::try_from("one.test").unwrap();
     let mut stream = connector.connect(name, tunnel(&served, &host).await).await.unwrap();
     let sent = vec![b'x'; 300_000];
@@ -200,7 +200,7 @@ async fn a_tunnel_leads_to_the_host_that_it_was_made_for_and_carries_nothing_els
     let (_, connector) = echo(folder.path()).await;
     let upstream = Upstream::start(fine()).await;
     let host = format!("one.test:{}", upstream.port);
-    let served = Served::with(policy(&[host.clone()])).await;
+    let served = Served::with(policy(&[&host])).await;
     // Another name behind the same address.
     let other = ServerName::try_from("two.test").unwrap();
     assert!(connector.connect(other, tunnel(&served, &host).await).await.is_err());
@@ -223,7 +223,7 @@ async fn bytes_end() {
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{}", "x".repeat(100_000));
     let upstream = Upstream::start(answer.into_bytes()).await;
     let host = format!("one.test:{}", upstream.port);
-    let served = Served::with(Policy { bytes: 150_000, ..policy(&[host.clone()]) }).await;
+    let served = Served::with(Policy { bytes: 150_000, ..policy(&[&host]) }).await;
     let ask = format!("GET http://{host}/ HTTP/1.1\r\nHost: x\r\n{LAST}");
     assert!(served.say(&ask).await.len() > 100_000);
     let cut = served.say(&ask).await;
