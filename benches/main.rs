@@ -3,7 +3,8 @@
 //! `cargo bench` runs everything on SQLite and on a private PostgreSQL in its default configuration;
 //! `cargo bench -- burn pickup` only the rows whose names contain one of the words, and `engine.lanes=1` among them
 //! tries a setting. The server of the HTTP and socket
-//! rows is a process of its own: this program, started again with `--server`.
+//! rows is a process of its own: this program, started again with `--server` (and with `--waiting` for the builds that
+//! wait).
 
 #![expect(
     clippy::unwrap_used,
@@ -51,6 +52,9 @@ fn main() {
     if words.first().is_some_and(|word| word == "--server") {
         return server::run(&words[1..]);
     }
+    if words.first().is_some_and(|word| word == "--waiting") {
+        return agent::wait(&words[1..]);
+    }
     let (tried, words): (Vec<_>, Vec<_>) = words.into_iter().partition(|word| word.contains('='));
     let dir = tempfile::tempdir_in(std::env::temp_dir()).unwrap();
     std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
@@ -81,7 +85,7 @@ fn main() {
 
 type Measure = for<'a> fn(&'a Place) -> std::pin::Pin<Box<dyn Future<Output = String> + 'a>>;
 
-const ROWS: [(&str, Measure); 10] = [
+const ROWS: [(&str, Measure); 11] = [
     ("burn", |place| Box::pin(engine::burn(place))),
     ("pickup", |place| Box::pin(engine::pickup(place))),
     ("post-build", |place| Box::pin(doors::post_build(place))),
@@ -92,6 +96,7 @@ const ROWS: [(&str, Measure); 10] = [
     ("start-and-memory", |place| Box::pin(doors::start_and_memory(place))),
     ("rescue", |place| Box::pin(engine::rescue(place))),
     ("workflow", |place| Box::pin(agent::workflow(place))),
+    ("waiting-builds", |place| Box::pin(agent::waiting(place))),
 ];
 
 fn place(name: &'static str, dir: &std::path::Path, cluster: Option<&Cluster>, row: &str) -> Place {

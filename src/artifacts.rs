@@ -17,12 +17,15 @@ use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfig};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::config::Config;
 use crate::model::JobId;
 pub use crate::store::ArtifactRow as Artifact;
 use crate::store::Store;
 
+/// Where they are on the local disk, below the data directory.
+const FOLDER: &str = "artifacts";
 /// Parts of a path, one below the other.
 const MAX_DEPTH: usize = 16;
 
@@ -50,6 +53,9 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// What is read is not what was written.
+    #[error("a file reads differently from how it was written")]
+    Changed,
     /// The job belongs to another process by now, or is gone.
     #[error("the job is not this process's any more")]
     Lost,
@@ -64,15 +70,25 @@ pub enum Error {
 impl Artifacts {
     /// Opens what `[artifacts]` names. A bucket is not asked for anything yet.
     pub fn open(config: &Config, store: Store) -> anyhow::Result<Self> {
-        let settings = &config.artifacts;
-        let bytes: Arc<dyn ObjectStore> = if settings.url.is_empty() {
-            let folder = config.data_dir.join("artifacts");
-            std::fs::create_dir_all(&folder)?;
-            Arc::new(LocalFileSystem::new_with_prefix(folder)?.with_automatic_cleanup(true).with_fsync(true))
-        } else {
-            bucket(settings)?
-        };
-        Ok(Self { bytes, store, largest: settings.max_file_bytes })
+        if config.artifacts.url.is_empty() {
+            std::fs::create_dir_all(config.data_dir.join(FOLDER))?;
+        }
+        Ok(Self { bytes: place_of_bytes(config)?, store, largest: config.artifacts.max_file_bytes })
+    }
+
+    /// Whether files can be kept: writes a small one, reads it and removes it again. `id` is new, so that nobody else
+    /// has one of its name.
+    pub async fn probe(&self, id: Uuid) -> Result<(), Error> {
+        probe(&*self.bytes, id).await
+    }
+
+    /// As [`Artifacts::probe`], without a server. False: the directory is not there yet, the first start makes it.
+    pub async fn survey(config: &Config, id: Uuid) -> anyhow::Result<bool> {
+        if config.artifacts.url.is_empty() && !config.data_dir.join(FOLDER).is_dir() {
+            return Ok(false);
+        }
+        probe(&*place_of_bytes(config)?, id).await?;
+        Ok(true)
     }
 
     /// Keeps a file of a job that this process holds by `fence`, in place of a former one of its name.
@@ -165,6 +181,24 @@ impl Artifacts {
         }
         Ok(jobs.len() as u64)
     }
+}
+
+/// The directory, which must be there, or the bucket.
+fn place_of_bytes(config: &Config) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    if !config.artifacts.url.is_empty() {
+        return bucket(&config.artifacts);
+    }
+    let folder = LocalFileSystem::new_with_prefix(config.data_dir.join(FOLDER))?;
+    Ok(Arc::new(folder.with_automatic_cleanup(true).with_fsync(true)))
+}
+
+async fn probe(bytes: &dyn ObjectStore, id: Uuid) -> Result<(), Error> {
+    let (place, content) =
+        (Path::from_iter(["probe".to_owned(), id.to_string()]), Bytes::from_static(b"probe"));
+    bytes.put(&place, content.clone().into()).await?;
+    let read = async { bytes.get(&place).await?.bytes().await }.await;
+    bytes.delete(&place).await?;
+    if read? == content { Ok(()) } else { Err(Error::Changed) }
 }
 
 fn bucket(settings: &crate::config::Artifacts) -> anyhow::Result<Arc<dyn ObjectStore>> {

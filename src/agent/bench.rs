@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::attached;
 use super::task::Task;
 use super::tools::Error;
 use super::voice::Voice;
@@ -89,7 +90,7 @@ impl Bench<'_> {
         command.limits.wall = command.limits.wall.min(self.time_left.max(Duration::from_secs(1)));
         let see = |stream, bytes: &[u8]| self.voice.see(stream, bytes);
         let run = self.sandbox.run_seeing(&command, self.stop, &see);
-        let ended = self.voice.during(run).await;
+        let ended = run.await;
         self.voice.tell_traffic(&self.workspace.lock().await.take_traffic()).await;
         let finished = ended.map_err(|error| Error::Failed {
             what: "starting the command",
@@ -101,7 +102,7 @@ impl Bench<'_> {
 
     /// Keeps a command's whole output, which becomes a file of the job in the end; its name.
     pub(super) fn keep_output(&self, text: &str) -> Option<String> {
-        let name = format!("{:04}.txt", self.next_output);
+        let name = attached::output(self.next_output);
         std::fs::create_dir_all(&self.outputs).ok()?;
         std::fs::write(self.outputs.join(&name), text).ok()?;
         Some(name)
@@ -109,9 +110,7 @@ impl Bench<'_> {
 
     fn read_output(&self, path: &str, name: &str) -> Result<Vec<u8>, Error> {
         let missing = || Error::NotFound { path: path.to_owned(), near: Vec::new() };
-        let plain =
-            name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.' || byte.is_ascii_lowercase());
-        if !plain || name.contains("..") {
+        if !attached::is_output(name) {
             return Err(missing());
         }
         std::fs::read(self.outputs.join(name)).map_err(|_| missing())

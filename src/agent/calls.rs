@@ -8,6 +8,7 @@ use super::state::Ended;
 use super::stuck::Turn;
 use super::task::Limit;
 use super::tools::{self, Effect, Entry, Reply};
+use super::voice::GATHER;
 use super::workflow::{Next, Workflow};
 use crate::jobs::Failure;
 use crate::llm::{Message, ToolCall};
@@ -28,6 +29,8 @@ struct Done {
     ran: bool,
     /// A person is asked first.
     waits: bool,
+    /// It took so long that whoever watches knows of the call.
+    told: bool,
 }
 
 impl Workflow<'_> {
@@ -45,10 +48,13 @@ impl Workflow<'_> {
             let compared = comparable(&call, &result);
             submitted = submitted.or(result.submitted);
             done.push((call.name.clone(), call.arguments_text(), compared, result.failed));
-            self.push(Message::result(call.id.clone(), result.content, result.failed))?;
+            self.push(Message::result(call.id.clone(), result.content, result.failed));
             if result.ran {
                 // What a program did is not undone by doing it again.
                 self.state.started = None;
+            }
+            // A quick look is repeated after a crash; what has changed something, or was told of, is not.
+            if result.ran || result.step.is_some() || result.told {
                 self.save().await?;
             }
         }
@@ -61,7 +67,6 @@ impl Workflow<'_> {
         if let Some(pattern) = self.state.turns.pattern() {
             return self.recover(pattern.describe()).await;
         }
-        self.save().await?;
         Ok(Next::Same)
     }
 
@@ -84,7 +89,7 @@ impl Workflow<'_> {
         let begun = Instant::now();
         let reply = match found {
             Ok(_) if interrupted => Err(tools::Error::Interrupted),
-            Ok(tool) => tool.call(call.arguments.clone(), &self.bench()).await,
+            Ok(tool) => self.voice.during(tool.call(call.arguments.clone(), &self.bench())).await,
             Err(error) => Err(error),
         };
         if matches!(reply, Err(tools::Error::Stopped)) || self.site.context.stop().is_cancelled() {
@@ -101,8 +106,11 @@ impl Workflow<'_> {
         let step = if changes { self.keep(&name_of(call)).await? } else { None };
         let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.state.cost.tool_calls += 1;
+        if effect == Effect::Run && !interrupted {
+            self.attach_output();
+        }
         let done = self.done(call, reply, step, millis).await?;
-        Ok(Done { ran: effect == Effect::Run, ..done })
+        Ok(Done { ran: effect == Effect::Run, told: begun.elapsed() >= GATHER, ..done })
     }
 
     /// The tool, if it may be used now.
@@ -174,7 +182,7 @@ impl Workflow<'_> {
         self.write(
             "tool",
             json!({ "call_id": call.id, "name": call.name, "error": code, "millis": millis, "step": step }),
-        )?;
+        );
         Ok(Done { content, failed: code.is_some(), step, submitted, ..Done::default() })
     }
 }

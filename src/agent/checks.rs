@@ -33,7 +33,7 @@ pub(super) async fn test(bench: &Bench<'_>, command: Option<&str>) -> Result<Tes
     let see = |stream, bytes: &[u8]| bench.voice.see(stream, bytes);
     let workspace = bench.workspace.lock().await;
     let run = testing::run(&workspace, &framework, wall, bench.sandbox, bench.stop, &see);
-    let ended = bench.voice.during(run).await;
+    let ended = run.await;
     bench.voice.tell_traffic(&workspace.take_traffic()).await;
     let tested = ended.map_err(|error| Error::Failed {
         what: "running the tests",

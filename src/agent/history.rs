@@ -22,6 +22,8 @@ use sha1::{Digest, Sha1};
 pub(super) const EPOCH: i64 = 315_532_800;
 /// No object is larger: what is larger does not get into a history.
 const LARGEST_OBJECT: u64 = 64 << 20;
+/// Bytes of objects that one run of a build passes on to the database, so that another server can go on.
+const MOST_NEWS: u64 = 64 << 20;
 const BRANCH: &str = "refs/heads/main";
 
 /// The name of a commit: 40 hexadecimal digits.
@@ -63,6 +65,17 @@ pub(super) struct Commit {
 #[derive(Debug)]
 pub(super) struct History {
     folder: PathBuf,
+    /// The objects that the state of the build needs no more copies of.
+    known: HashSet<Id>,
+    news: Vec<Object>,
+    news_bytes: u64,
+}
+
+/// An object as it lies on disk: deflated, with its head.
+#[derive(Debug)]
+pub(super) struct Object {
+    pub(super) id: CommitId,
+    pub(super) deflated: Vec<u8>,
 }
 
 impl History {
@@ -71,7 +84,8 @@ impl History {
         for name in ["objects", "refs/heads"] {
             fs::create_dir_all(folder.join(name))?;
         }
-        let history = Self { folder: folder.to_owned() };
+        let history =
+            Self { folder: folder.to_owned(), known: HashSet::new(), news: Vec::new(), news_bytes: 0 };
         if !folder.join("HEAD").exists() {
             let config = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n";
             history.replace("config", config.as_bytes())?;
@@ -91,8 +105,31 @@ impl History {
         }
     }
 
+    /// Goes on from a commit, all of which is here: what belongs to it is no news.
+    pub(super) fn go_on_from(&mut self, commit: CommitId) -> io::Result<()> {
+        self.known = self.reachable(commit)?.into_iter().map(|(_, id)| id).collect();
+        Ok(())
+    }
+
+    /// The objects that came since the last time, for other machines.
+    pub(super) fn take_news(&mut self) -> Vec<Object> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Whether all that came was told as news. A history that grew too large is on this machine alone.
+    pub(super) fn all_is_told(&self) -> bool {
+        self.news_bytes <= MOST_NEWS
+    }
+
+    /// Takes in an object from another machine. It is believed when it is read, if it is what its name says.
+    pub(super) fn take_in(&self, object: &Object) -> io::Result<()> {
+        let path = self.place(object.id.0);
+        fs::create_dir_all(path.parent().unwrap_or(&self.folder))?;
+        write_whole(&path, &object.deflated)
+    }
+
     /// Keeps the bytes of a file.
-    pub(super) fn put_blob(&self, bytes: &[u8]) -> io::Result<Id> {
+    pub(super) fn put_blob(&mut self, bytes: &[u8]) -> io::Result<Id> {
         self.put("blob", bytes)
     }
 
@@ -103,7 +140,7 @@ impl History {
 
     /// Writes a commit of these files on top of `parent`; `number` counts the commits from 1 and is its time.
     pub(super) fn commit(
-        &self,
+        &mut self,
         files: &Files,
         parent: Option<CommitId>,
         number: usize,
@@ -199,7 +236,7 @@ impl History {
     }
 
     /// Writes the tree of these files, whose paths are ordered and relative to it.
-    fn put_tree(&self, files: &[(&str, Blob)]) -> io::Result<Id> {
+    fn put_tree(&mut self, files: &[(&str, Blob)]) -> io::Result<Id> {
         let mut entries = Vec::new();
         let mut at = 0;
         while let Some((path, blob)) = files.get(at) {
@@ -223,17 +260,19 @@ impl History {
         self.put("tree", &tree)
     }
 
-    fn put(&self, kind: &str, content: &[u8]) -> io::Result<Id> {
+    fn put(&mut self, kind: &str, content: &[u8]) -> io::Result<Id> {
         let head = format!("{kind} {}\0", content.len());
         let id: Id = Sha1::new().chain_update(&head).chain_update(content).finalize().into();
-        let path = self.place(id);
-        if path.exists() {
+        if self.known.contains(&id) {
             return Ok(id);
         }
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
+        let object = Object { id: CommitId(id), deflated: deflate(&[head.as_bytes(), content].concat())? };
+        self.take_in(&object)?;
+        self.known.insert(id);
+        self.news_bytes += object.deflated.len() as u64;
+        if self.all_is_told() {
+            self.news.push(object);
         }
-        write_whole(&path, &deflate(&[head.as_bytes(), content].concat())?)?;
         Ok(id)
     }
 

@@ -1,6 +1,7 @@
 //! What builds a project: a workspace with its history, the tests that say whether it works, and the workflow in which a
 //! model works on it with tools.
 
+mod attached;
 mod bench;
 mod calls;
 mod checks;
@@ -21,6 +22,7 @@ mod voice;
 mod workflow;
 pub mod workspace;
 
+pub use attached::{KEPT_OUTPUTS, TEST_LOG, bring_home};
 pub use bench::Shared;
 pub use history::CommitId;
 pub use prompts::{Error as PromptError, Prompts};
@@ -30,5 +32,5 @@ pub use task::{Limit, Limits, Models, Task};
 pub use tools::{Error as ToolError, Plan, PlannedFile, Requirements};
 pub use transcript::FILE as TRANSCRIPT;
 pub use voice::Voice;
-pub use workflow::{KEPT_OUTPUTS, Run, Site, run};
+pub use workflow::{Files, Run, Site, run};
 pub use workspace::Workspace;

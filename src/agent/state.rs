@@ -37,9 +37,8 @@ pub struct State {
     pub ended: Option<Ended>,
     /// The last step of the workspace that belongs to this state.
     pub commit: Option<CommitId>,
-    /// Bytes of the transcript that belong to this state.
-    pub transcript: u64,
-    /// The conversation of this phase.
+    /// The conversation of this phase. It is written down in the transcript, and read back from there.
+    #[serde(skip_serializing)]
     pub(super) messages: Vec<Message>,
     /// The call whose program was started, as long as its result is not known.
     pub(super) started: Option<String>,
@@ -77,6 +76,13 @@ pub enum Phase {
     Mend,
     /// Done, or out of budget.
     Finalize,
+}
+
+impl Phase {
+    /// Whether it begins a conversation; the others go on with the one before.
+    pub(super) fn has_own_conversation(self) -> bool {
+        !matches!(self, Self::Test | Self::Mend)
+    }
 }
 
 /// A question to a person.
@@ -219,7 +225,7 @@ impl State {
         self.phase = phase;
         self.turns.clear();
         self.useless = 0;
-        if !matches!(phase, Phase::Test | Phase::Mend) {
+        if phase.has_own_conversation() {
             self.messages.clear();
             self.digest.clear();
             self.condensed = 0;

@@ -3,53 +3,91 @@
 //! Every line has `type` and `at` (RFC 3339). The types: `build` (first: what was asked, which prompts), `phase`,
 //! `message` (what the model is told, as `llm::Message`), `answer` (what it said, with `finish`, `usage`, `cost_micros`,
 //! `provider`, `model`), `tool` (what a call did: `call_id`, `name`, `error`, `millis`, `step`), `condensed` (how many
-//! messages were summed up), `tests`, `trouble` (a call of the model that failed) and `ended` (why the workflow did).
-//! Whoever packages the build may add lines of its own.
-
-use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
-use std::path::Path;
+//! messages were summed up, and the whole `conversation` after that), `tests`, `trouble` (a call of the model that
+//! failed) and `ended` (why the workflow did). Whoever packages the build may add lines of its own.
+//!
+//! New lines are written down with every state of the build, and the conversation is read back from them: a state need
+//! not hold it, and costs the same however long a build goes on.
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use serde_json::Value;
 
-/// The name of the file in the build's home.
+use super::state::Phase;
+use crate::jobs::Attachment;
+use crate::llm::Message;
+
+/// The name of the file.
 pub const FILE: &str = "trajectory.jsonl";
 
 /// A transcript under way.
+#[derive(Debug, Default)]
 pub(super) struct Transcript {
-    file: File,
-    length: u64,
+    unsaved: String,
+    has_begun: bool,
+}
+
+/// What of a line concerns the conversation.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line {
+    Phase {
+        phase: Phase,
+    },
+    Message {
+        message: Message,
+    },
+    Answer {
+        message: Message,
+    },
+    Condensed {
+        conversation: Vec<Message>,
+    },
+    #[serde(other)]
+    Other,
 }
 
 impl Transcript {
-    /// Opens the transcript in `home` to go on at `length`; what stands after that belongs to steps that are done
-    /// again. A shorter one (of another machine) goes on where it ends.
-    pub(super) fn open(home: &Path, length: u64) -> io::Result<Self> {
-        std::fs::create_dir_all(home)?;
-        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(home.join(FILE))?;
-        let length = length.min(file.metadata()?.len());
-        file.set_len(length)?;
-        file.seek(SeekFrom::End(0))?;
-        Ok(Self { file, length })
+    /// Goes on after these pieces; returns the conversation that they end with, too.
+    pub(super) fn resume(pieces: &[Attachment]) -> (Self, Vec<Message>) {
+        let transcript = Self { unsaved: String::new(), has_begun: !pieces.is_empty() };
+        let mut messages = Vec::new();
+        for line in pieces.iter().flat_map(|piece| piece.bytes.split(|byte| *byte == b'\n')) {
+            match serde_json::from_slice(line) {
+                Ok(Line::Phase { phase }) if phase.has_own_conversation() => messages.clear(),
+                Ok(Line::Message { message } | Line::Answer { message }) => messages.push(message),
+                Ok(Line::Condensed { conversation }) => messages = conversation,
+                _ => {}
+            }
+        }
+        (transcript, messages)
     }
 
-    /// Bytes so far.
-    pub(super) fn length(&self) -> u64 {
-        self.length
+    /// Whether there is a line.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// Whether every line was given away.
+    pub(super) fn is_saved(&self) -> bool {
+        self.unsaved.is_empty()
     }
 
     /// Adds a line.
-    pub(super) fn write(&mut self, at: DateTime<Utc>, sort: &str, mut line: Value) -> io::Result<()> {
+    pub(super) fn write(&mut self, at: DateTime<Utc>, sort: &str, mut line: Value) {
         if let Some(fields) = line.as_object_mut() {
             fields.insert("type".to_owned(), sort.into());
             fields.insert("at".to_owned(), at.to_rfc3339().into());
         }
-        let mut text = line.to_string();
-        text.push('\n');
-        self.file.write_all(text.as_bytes())?;
-        self.length += text.len() as u64;
-        Ok(())
+        self.has_begun = true;
+        self.unsaved += &line.to_string();
+        self.unsaved.push('\n');
+    }
+
+    /// The lines since the last time, if there are any.
+    pub(super) fn take_news(&mut self) -> Option<(String, Vec<u8>)> {
+        let news = std::mem::take(&mut self.unsaved);
+        (!news.is_empty()).then(|| (FILE.to_owned(), news.into_bytes()))
     }
 }
 
@@ -58,24 +96,33 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::llm::Role;
 
     #[test]
-    fn a_transcript_goes_on_where_the_state_was_saved() {
-        let home = tempfile::tempdir().unwrap();
+    fn a_conversation_is_read_back_as_it_was() {
         let at = DateTime::UNIX_EPOCH;
-        let mut first = Transcript::open(home.path(), 0).unwrap();
-        first.write(at, "phase", json!({"phase": "plan"})).unwrap();
-        let saved = first.length();
-        first.write(at, "phase", json!({"phase": "lost"})).unwrap();
-        drop(first);
-
-        let mut second = Transcript::open(home.path(), saved).unwrap();
-        second.write(at, "phase", json!({"phase": "generate"})).unwrap();
-        let text = std::fs::read_to_string(home.path().join(FILE)).unwrap();
-        let phases: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(phases.len(), 2);
-        assert_eq!((&phases[0]["phase"], &phases[1]["phase"]), (&json!("plan"), &json!("generate")));
-        assert_eq!(phases[1]["at"], "1970-01-01T00:00:00+00:00");
-        assert_eq!(second.length(), text.len() as u64);
+        let text = |text: &str| Message::text(Role::User, text.to_owned());
+        let mut transcript = Transcript::default();
+        let mut pieces = Vec::new();
+        let mut expect = |transcript: &mut Transcript, expected: &[&str]| {
+            let (name, bytes) = transcript.take_news().unwrap();
+            pieces.push(Attachment { number: 0, name, bytes });
+            let (resumed, messages) = Transcript::resume(&pieces);
+            assert!(resumed.has_begun());
+            assert_eq!(messages, expected.iter().map(|words| text(words)).collect::<Vec<_>>());
+        };
+        transcript.write(at, "build", json!({ "goal": "g" }));
+        transcript.write(at, "message", json!({ "message": text("a\nb") }));
+        transcript.write(at, "answer", json!({ "message": text("c"), "finish": "stop" }));
+        expect(&mut transcript, &["a\nb", "c"]);
+        transcript.write(at, "phase", json!({ "phase": "mend" }));
+        transcript.write(at, "message", json!({ "message": text("d") }));
+        expect(&mut transcript, &["a\nb", "c", "d"]);
+        transcript.write(at, "condensed", json!({ "conversation": [text("a\nb"), text("s")], "tokens": 1 }));
+        expect(&mut transcript, &["a\nb", "s"]);
+        transcript.write(at, "phase", json!({ "phase": "generate" }));
+        expect(&mut transcript, &[]);
+        assert!(transcript.take_news().is_none());
+        assert!(!Transcript::resume(&[]).0.has_begun());
     }
 }

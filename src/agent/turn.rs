@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::condense::{self, Condensed};
 use super::prompts::Prompt;
-use super::state::{Ended, Phase};
+use super::state::{Ended, Phase, State};
 use super::stuck::Turn;
 use super::task::Limit;
 use super::tools::{self, Effect, Entry, Plan, Requirements};
@@ -21,6 +21,8 @@ const HEAD: usize = 2;
 const DIGEST: usize = 120;
 /// How often a model whose answer broke off is asked again at once, before the job is put off.
 const RETRIES: u32 = 2;
+/// An answer within this time is written down together with what was asked.
+const AT_ONCE: Duration = Duration::from_millis(50);
 /// How often a conversation is shortened because the model said that it is too long.
 const SHORTENINGS: u32 = 3;
 
@@ -35,9 +37,9 @@ impl Workflow<'_> {
             return Ok(Next::End(Ended::Limit { limit }));
         }
         if self.state.messages.is_empty() {
-            self.begin().await?;
+            self.begin().await;
         }
-        self.shorten(self.task.limits.context_tokens)?;
+        self.shorten(self.task.limits.context_tokens);
         match self.ask_model().await? {
             Ok(answer) => self.heard(answer).await,
             Err(next) => Ok(next),
@@ -64,7 +66,7 @@ impl Workflow<'_> {
     }
 
     /// Opens the conversation of a phase.
-    async fn begin(&mut self) -> Result<(), Failure> {
+    async fn begin(&mut self) {
         let network = self.task.describe_network();
         let system = self.site.prompts.fill(Prompt::System, &[("network", &network)]);
         let files = bench::with(&self.site.workspace, |workspace| workspace.list()).await.unwrap_or_default();
@@ -96,8 +98,8 @@ impl Workflow<'_> {
             ("comments", &comments),
         ];
         let task = self.site.prompts.fill(prompt, &values);
-        self.push(Message::text(Role::System, system))?;
-        self.push(Message::text(Role::User, task))
+        self.push(Message::text(Role::System, system));
+        self.push(Message::text(Role::User, task));
     }
 
     fn wishes(&self) -> String {
@@ -125,10 +127,10 @@ impl Workflow<'_> {
     }
 
     /// Sums old parts of the conversation up, if it has more tokens than this.
-    fn shorten(&mut self, limit: usize) -> Result<(), Failure> {
+    fn shorten(&mut self, limit: usize) {
         let messages = &mut self.state.messages;
         if condense::tokens(messages) <= limit {
-            return Ok(());
+            return;
         }
         // The former summary is made anew.
         if self.state.condensed > 0 && messages.len() > HEAD {
@@ -150,19 +152,26 @@ impl Workflow<'_> {
             self.state.messages.insert(HEAD, Message::text(Role::User, summary));
         }
         let tokens = condense::tokens(&self.state.messages);
-        self.write("condensed", json!({ "messages_left_out": self.state.condensed, "tokens": tokens }))
+        self.write_conversation(tokens);
+    }
+
+    /// Writes the conversation down as a whole.
+    pub(super) fn write_conversation(&mut self, tokens: usize) {
+        let State { condensed, messages, .. } = &self.state;
+        let line = json!({ "messages_left_out": condensed, "tokens": tokens, "conversation": messages });
+        self.write("condensed", line);
     }
 
     /// Asks the model until there is an answer, or there can be none.
     async fn ask_model(&mut self) -> Result<Result<Answer, Next>, Failure> {
         let (mut retries, mut shortenings) = (0, 0);
         loop {
-            let error = match self.ask_once().await {
+            let error = match self.ask_once().await? {
                 Some(Ok(answer)) => return Ok(Ok(answer)),
                 None => return Ok(Err(Next::End(Ended::Limit { limit: Limit::Time }))),
                 Some(Err(error)) => error,
             };
-            self.write("trouble", json!({ "error_code": error.code(), "message": error.to_string() }))?;
+            self.write("trouble", json!({ "error_code": error.code(), "message": error.to_string() }));
             match &error {
                 Error::Stopped => return Err(self.site.context.stopped()),
                 Error::BudgetExceeded { .. } => {
@@ -175,7 +184,7 @@ impl Workflow<'_> {
                 Error::ContextTooLong { .. } if shortenings < SHORTENINGS => {
                     shortenings += 1;
                     let now = condense::tokens(&self.state.messages);
-                    self.shorten(now.min(self.task.limits.context_tokens) * 3 / 4)?;
+                    self.shorten(now.min(self.task.limits.context_tokens) * 3 / 4);
                 }
                 error if error.is_transient() && retries < RETRIES => {
                     retries += 1;
@@ -185,6 +194,7 @@ impl Workflow<'_> {
                     }
                     let what = format!("{error}; the model is asked again");
                     self.site.context.log(crate::jobs::Level::Warn, &what).await;
+                    self.site.context.tell().await;
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
                         () = self.site.context.stop().cancelled() => return Err(self.site.context.stopped()),
@@ -196,19 +206,29 @@ impl Workflow<'_> {
         }
     }
 
-    /// Asks once. `None`: the build's time was up before there was an answer.
-    async fn ask_once(&self) -> Option<Result<Answer, Error>> {
+    /// Asks once. `None`: the build's time was up before there was an answer. What the model is told is on disk before
+    /// it is waited for; only where the answer comes at once, both are written down together.
+    async fn ask_once(&mut self) -> Result<Option<Result<Answer, Error>>, Failure> {
         let request = Request {
             messages: self.state.messages.clone(),
             tools: self.offered().into_iter().map(Entry::offered).collect(),
             ..Request::default()
         };
         let choice = self.task.models.of(self.state.phase);
-        let mut hear = |delta| self.voice.hear(delta);
-        let (llm, spender, stop) = (self.site.llm, &self.site.spender, self.site.context.stop());
-        let call = llm.call(spender, choice, request, &mut hear, stop);
-        let time_left = self.bench().time_left;
-        self.voice.during(async { tokio::time::timeout(time_left, call).await.ok() }).await
+        let (voice, site) = (self.voice, self.site);
+        let mut hear = |delta| voice.hear(delta);
+        let call = site.llm.call(&site.spender, choice, request, &mut hear, site.context.stop());
+        let mut call = std::pin::pin!(tokio::time::timeout(self.bench().time_left, call));
+        let answer = match voice.during(tokio::time::timeout(AT_ONCE, &mut call)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                // Side by side: a call that is being booked may hold what the state is waiting for.
+                let (saved, answer) = tokio::join!(self.save_news(), voice.during(call));
+                saved?;
+                answer
+            }
+        };
+        Ok(answer.ok())
     }
 
     /// Takes an answer down. What it asks for is done only after that.
@@ -221,7 +241,7 @@ impl Workflow<'_> {
             "answer",
             json!({ "message": message, "finish": finish, "usage": usage, "cost_micros": cost_micros,
                 "provider": provider, "model": model, "cached": cached, "attempts": attempts }),
-        )?;
+        );
         let (words, has_calls) = (message.words(), message.tool_calls().next().is_some());
         self.state.messages.push(message);
         self.tell_cost(false).await;
@@ -268,7 +288,7 @@ impl Workflow<'_> {
             .find(|tool| tool.effect == Effect::Submit)
             .map_or("finish", |tool| tool.name);
         let nudge = self.site.prompts.fill(Prompt::Nudge, &[("problem", problem), ("tool", tool)]);
-        self.push(Message::text(Role::User, nudge))?;
+        self.push(Message::text(Role::User, nudge));
         self.save().await?;
         Ok(Next::Same)
     }

@@ -8,6 +8,7 @@ use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -18,7 +19,7 @@ use crate::proxy::Traffic;
 use crate::sandbox::Stream;
 
 /// How long drops are gathered.
-const GATHER: Duration = Duration::from_millis(150);
+pub(super) const GATHER: Duration = Duration::from_millis(100);
 /// Events a second, in the long run.
 const RATE: f64 = 20.0;
 /// Events that may come faster, before the rate applies.
@@ -133,7 +134,19 @@ impl<'a> Voice<'a> {
             tokio::select! {
                 biased;
                 done = &mut work => break done,
-                _ = ticks.tick() => self.flush(false).await,
+                _ = ticks.tick() => {}
+            }
+            let say = std::pin::pin!(async {
+                self.flush(false).await;
+                self.context.tell().await;
+            });
+            // Side by side: the work may hold what the log is waiting for.
+            match select(work.as_mut(), say).await {
+                Either::Left((done, say)) => {
+                    say.await;
+                    break done;
+                }
+                Either::Right(_) => {}
             }
         };
         self.flush(true).await;
@@ -188,6 +201,7 @@ impl<'a> Voice<'a> {
             (heard.tokens < 0.0).then(|| Duration::from_secs_f64(-heard.tokens / RATE))
         };
         if let Some(wait) = wait {
+            self.context.tell().await;
             tokio::time::sleep(wait).await;
         }
     }

@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::attached::{self, KEPT_OUTPUTS};
 use super::bench::{self, Bench, Shared};
 use super::checks;
 use super::fence::fence;
@@ -21,16 +22,13 @@ use super::state::{Cost, Decision, Ended, Phase, State};
 use super::task::{Limit, Task};
 use super::testing::Verdict;
 use super::tools::{self, Plan, Requirements};
-use super::transcript::Transcript;
+use super::transcript::{self, Transcript};
 use super::voice::Voice;
 use super::workspace;
-use crate::jobs::{Context, Failure};
+use crate::jobs::{Context, Failure, Level};
 use crate::llm::{Llm, Message, Role, Spender};
 use crate::sandbox::Sandbox;
 use crate::source;
-
-/// The folder of a build's directory that the whole outputs of its commands lie in, and of the job's files in the end.
-pub const KEPT_OUTPUTS: &str = "outputs";
 
 /// How often a model that is stuck is helped before it is given up.
 const RECOVERIES: u32 = 2;
@@ -49,15 +47,19 @@ pub struct Site<'a> {
     pub sandbox: &'a Sandbox,
     /// The project, with the files as of [`State::commit`].
     pub workspace: Shared,
-    /// The build's directory on this server, for its transcript and the outputs of its commands.
+    /// The build's directory on this server, for the outputs of its commands.
     pub home: PathBuf,
     /// What models are told.
     pub prompts: &'a Prompts,
     /// How much is taken in, and from which addresses.
     pub intake: &'a source::Limits,
-    /// Writes the state down; returns once it is on disk. False: the job belongs to another process by now.
-    pub save: &'a (dyn Fn(&State) -> BoxFuture<'static, bool> + Send + Sync),
+    /// Writes the state down, with what is added to the files beside it ([`Context::save_with`]); returns once it is on
+    /// disk. False: the job belongs to another process by now.
+    pub save: &'a (dyn Fn(&State, Files) -> BoxFuture<'static, bool> + Send + Sync),
 }
+
+/// Names of files, and what is added to them.
+pub type Files = Vec<(String, Vec<u8>)>;
 
 /// How a run of the workflow ended.
 #[derive(Debug)]
@@ -71,12 +73,32 @@ pub enum Run {
 /// Builds, from the beginning or from a saved state.
 pub async fn run(task: &Task, site: &Site<'_>, state: State) -> Result<Run, Failure> {
     let voice = Voice::new(site.context);
-    let transcript = Transcript::open(&site.home, state.transcript);
-    let transcript = transcript.map_err(|error| Failure::transient("NO_SPACE", error.to_string()))?;
-    let millis_before = state.cost.millis;
-    let begun = Instant::now();
-    let cost_told = None;
-    let mut workflow = Workflow { task, site, voice, transcript, state, millis_before, begun, cost_told };
+    let pieces = site.context.saved_files(transcript::FILE).await;
+    let pieces = pieces.map_err(|error| Failure::transient("DATABASE_UNAVAILABLE", error.to_string()))?;
+    let (transcript, messages) = Transcript::resume(&pieces);
+    drop(pieces);
+    let (millis_before, begun) = (state.cost.millis, Instant::now());
+    let (files, cost_told, keeps_all) = (Files::new(), None, true);
+    let mut workflow = Workflow {
+        task,
+        site,
+        voice: &voice,
+        transcript,
+        files,
+        state,
+        millis_before,
+        begun,
+        cost_told,
+        keeps_all,
+    };
+    if workflow.state.messages.is_empty() {
+        workflow.state.messages = messages;
+    } else {
+        // A state of a version that had the conversation in it.
+        workflow.write_conversation(0);
+    }
+    // What is told goes with the state that it belongs to.
+    let _held_back = site.context.hold_back();
     workflow.run().await
 }
 
@@ -84,12 +106,16 @@ pub async fn run(task: &Task, site: &Site<'_>, state: State) -> Result<Run, Fail
 pub(super) struct Workflow<'a> {
     pub(super) task: &'a Task,
     pub(super) site: &'a Site<'a>,
-    pub(super) voice: Voice<'a>,
-    pub(super) transcript: Transcript,
+    pub(super) voice: &'a Voice<'a>,
+    transcript: Transcript,
+    /// Other files that are to be written down with the state.
+    files: Files,
     pub(super) state: State,
     millis_before: u64,
     begun: Instant,
     cost_told: Option<Instant>,
+    /// Whether other servers can go on with all that there is.
+    keeps_all: bool,
 }
 
 /// What becomes of a phase.
@@ -106,13 +132,13 @@ pub(super) enum Next {
 
 impl Workflow<'_> {
     async fn run(&mut self) -> Result<Run, Failure> {
-        if self.transcript.length() == 0 {
+        if !self.transcript.has_begun() {
             let Task { project, goal, limits, .. } = self.task;
             self.write(
                 "build",
                 json!({ "project": project, "goal": goal, "limits": limits,
                 "prompts": self.site.prompts.version(), "server": env!("CARGO_PKG_VERSION") }),
-            )?;
+            );
         }
         while self.state.phase != Phase::Finalize {
             self.tell_progress().await;
@@ -140,17 +166,17 @@ impl Workflow<'_> {
                 let requirements: Requirements = serde_json::from_value(value).unwrap_or_default();
                 self.voice.say("requirements", Some(&requirements.summary), &json!(requirements)).await;
                 self.state.requirements = Some(requirements);
-                self.enter(Phase::Plan)?;
+                self.enter(Phase::Plan);
             }
             Phase::Plan => {
                 let plan: Plan = serde_json::from_value(value).unwrap_or_default();
                 self.voice.say("plan", Some(&plan.summary), &json!(plan)).await;
                 self.state.plan = Some(plan);
-                self.enter(if self.task.require_approval { Phase::Approve } else { Phase::Generate })?;
+                self.enter(if self.task.require_approval { Phase::Approve } else { Phase::Generate });
             }
             _ => {
                 self.state.summary = value.as_str().unwrap_or_default().to_owned();
-                self.enter(Phase::Test)?;
+                self.enter(Phase::Test);
             }
         }
         self.save().await
@@ -164,7 +190,7 @@ impl Workflow<'_> {
             return Ok(Next::Wait);
         }
         let Some(decision) = self.answer().await? else { return Ok(Next::Wait) };
-        self.enter(if decision.approved { Phase::Generate } else { Phase::Plan })?;
+        self.enter(if decision.approved { Phase::Generate } else { Phase::Plan });
         self.save().await?;
         Ok(Next::Same)
     }
@@ -173,9 +199,8 @@ impl Workflow<'_> {
     pub(super) async fn ask(&mut self, id: String, question: String) -> Result<(), Failure> {
         let data = json!({ "approval_id": id, "question": question, "plan": self.state.plan });
         self.state.approvals.push(super::state::Approval { id, question: question.clone(), answer: None });
-        self.save().await?;
         self.voice.say("awaiting_approval", Some(&question), &data).await;
-        Ok(())
+        self.save().await
     }
 
     /// What a person said to the open question, if anything by now.
@@ -216,8 +241,8 @@ impl Workflow<'_> {
         let round = self.state.mendings.to_string();
         let values = [("verdict", sentence.as_str()), ("failures", &failures), ("round", &round)];
         let message = self.site.prompts.fill(Prompt::Mend, &values);
-        self.enter(Phase::Mend)?;
-        self.push(Message::text(Role::User, message))?;
+        self.enter(Phase::Mend);
+        self.push(Message::text(Role::User, message));
         self.save().await?;
         Ok(Next::Same)
     }
@@ -226,9 +251,9 @@ impl Workflow<'_> {
         self.voice.expect_output_of("tests");
         let mut bench = self.bench();
         bench.time_left = bench.time_left.max(at_least);
-        let tested = checks::test(&bench, None).await;
+        let tested = self.voice.during(checks::test(&bench, None)).await;
         let tested = tested.map_err(|error| self.infrastructure(&error))?;
-        self.write("tests", json!({ "tests": tested }))?;
+        self.write("tests", json!({ "tests": tested }));
         self.state.tests = Some(tested);
         // What the tests left behind is no part of the project unless it is kept; then it is a step.
         self.keep("Run the tests").await?;
@@ -255,7 +280,7 @@ impl Workflow<'_> {
         }
         let state = self.fence("the workspace", &state);
         let message = self.site.prompts.fill(Prompt::Recover, &[("problem", problem), ("state", &state)]);
-        self.push(Message::text(Role::User, message))?;
+        self.push(Message::text(Role::User, message));
         self.save().await?;
         Ok(Next::Same)
     }
@@ -276,39 +301,66 @@ impl Workflow<'_> {
             self.site.context.progress(0, "Running the tests").await;
             self.run_tests(LAST_TEST).await?;
         }
-        self.write("ended", json!({ "ended": ended, "cost": self.cost() }))?;
+        self.write("ended", json!({ "ended": ended, "cost": self.cost() }));
         self.state.ended = Some(ended);
         self.tell_cost(true).await;
-        self.enter(Phase::Finalize)?;
+        self.enter(Phase::Finalize);
         self.save().await
     }
 
     /// A new phase.
-    fn enter(&mut self, phase: Phase) -> Result<(), Failure> {
+    fn enter(&mut self, phase: Phase) {
         self.state.enter(phase);
-        self.write("phase", json!({ "phase": phase }))
+        self.write("phase", json!({ "phase": phase }));
     }
 
     /// Adds to the conversation, and to the transcript.
-    pub(super) fn push(&mut self, message: Message) -> Result<(), Failure> {
-        self.write("message", json!({ "message": message }))?;
+    pub(super) fn push(&mut self, message: Message) {
+        self.write("message", json!({ "message": message }));
         self.state.messages.push(message);
-        Ok(())
     }
 
-    pub(super) fn write(&mut self, sort: &str, line: Value) -> Result<(), Failure> {
+    pub(super) fn write(&mut self, sort: &str, line: Value) {
         let at = self.site.context.clock().now();
-        let written = self.transcript.write(at, sort, line);
-        written.map_err(|error| {
-            Failure::transient("NO_SPACE", format!("the transcript cannot be written: {error}"))
-        })
+        self.transcript.write(at, sort, line);
     }
 
-    /// Writes the state down. It is an error if the job is not ours any more.
+    /// Writes the state down, with all that was told since the last time. It is an error if the job is not ours any more.
     pub(super) async fn save(&mut self) -> Result<(), Failure> {
-        self.state.transcript = self.transcript.length();
         self.state.cost.millis = self.millis_before + self.millis();
-        if (self.site.save)(&self.state).await { Ok(()) } else { Err(self.site.context.stopped()) }
+        let mut files = self.news().await;
+        files.append(&mut self.files);
+        files.extend(self.transcript.take_news());
+        if (self.site.save)(&self.state, files).await { Ok(()) } else { Err(self.site.context.stopped()) }
+    }
+
+    /// Has the whole output of the last command written down, if it was kept.
+    pub(super) fn attach_output(&mut self) {
+        let name = format!("{KEPT_OUTPUTS}/{}", attached::output(self.state.outputs));
+        let output = std::fs::read(self.site.home.join(&name));
+        self.files.extend(output.ok().map(|bytes| (name, bytes)));
+    }
+
+    /// What came to the history.
+    async fn news(&mut self) -> Files {
+        let mut workspace = self.site.workspace.lock().await;
+        let (news, keeps_all) = (workspace.take_news(), workspace.all_is_told());
+        drop(workspace);
+        if self.keeps_all && !keeps_all {
+            let what = "the project's history is too large for the database: only this server can go on with the build";
+            self.site.context.log(Level::Warn, what).await;
+            self.keeps_all = false;
+        }
+        news
+    }
+
+    /// Writes the state down if something was said or heard since the last time.
+    pub(super) async fn save_news(&mut self) -> Result<(), Failure> {
+        if self.transcript.is_saved() {
+            self.site.context.tell().await;
+            return Ok(());
+        }
+        self.save().await
     }
 
     /// Keeps what has changed in the workspace as a step; shows it, and tells its number.

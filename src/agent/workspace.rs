@@ -15,6 +15,7 @@ use ignore::{DirEntry, WalkBuilder};
 use serde::{Deserialize, Serialize};
 use similar::TextDiff;
 
+use super::attached::{self, HISTORY};
 use super::environment;
 use super::history::{Blob, CommitId, Files, History, Mode};
 use crate::proxy::{Proxy, Traffic};
@@ -161,7 +162,7 @@ impl Workspace {
     /// Opens the workspace whose home is `home`, with the files as of commit `at`; without one it begins empty, and
     /// what was there before is forgotten.
     pub fn open(home: &Path, at: Option<CommitId>, sandbox: &Sandbox) -> Result<Self, Error> {
-        let history = History::open(&home.join("history")).map_err(io_at("open the history"))?;
+        let history = History::open(&home.join(HISTORY)).map_err(io_at("open the history"))?;
         let room = sandbox.workspace()?;
         let project = room.path().join("project");
         for folder in [&project, &room.path().join("home")] {
@@ -175,11 +176,23 @@ impl Workspace {
             workspace.number = commits.len();
             let last = commits.last().map(|commit| workspace.history.files(commit)).transpose();
             workspace.files = last.map_err(Error::Lost)?.unwrap_or_default();
+            workspace.history.go_on_from(at).map_err(Error::Lost)?;
             for (path, blob) in workspace.files.clone() {
                 workspace.restore(&path, blob)?;
             }
         }
         Ok(workspace)
+    }
+
+    /// What came to the history since the last time, as files for [`super::bring_home`].
+    pub fn take_news(&mut self) -> Vec<(String, Vec<u8>)> {
+        self.history.take_news().into_iter().map(attached::of_object).collect()
+    }
+
+    /// Whether [`Workspace::take_news`] gives all that there is. A history that grew too large is kept here alone.
+    #[must_use]
+    pub fn all_is_told(&self) -> bool {
+        self.history.all_is_told()
     }
 
     /// Where the project lies, for the server and for commands alike.
@@ -469,7 +482,7 @@ impl Workspace {
     }
 
     /// Puts what lies there into the history, if it may be there.
-    fn keep(&self, path: &str) -> Result<Option<Blob>, Error> {
+    fn keep(&mut self, path: &str) -> Result<Option<Blob>, Error> {
         let place = self.project.join(path);
         let meta = place.symlink_metadata().map_err(|_| Error::NotThere(path.to_owned()))?;
         let (mode, content) = if meta.is_symlink() {

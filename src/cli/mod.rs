@@ -9,6 +9,7 @@ mod doctor;
 mod frame;
 mod meter;
 mod migrate;
+mod pack;
 mod paint;
 mod runtime;
 mod serve;

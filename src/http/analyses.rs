@@ -1,18 +1,18 @@
 //! Analyses: submit code, look at the report, list, cancel.
 
-use axum::extract::{FromRequest, Multipart, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::error::Problem;
-use super::extract::{Json, Path, Query, parse_json, read_body};
+use super::extract::{Json, Path, Query, parse_json};
 use super::identity::RequestId;
 use super::life::Life;
 use super::limits::Submit;
 use super::listing::ListQuery;
-use super::submit::{self, Accepted};
+use super::submit::{self, Accepted, malformed};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::jobs::NewRequest;
@@ -20,7 +20,7 @@ use crate::kinds::analysis::{
     Analysis, AnalysisOptions, AnalysisSource, Answer, BaselineChoice, external, intake,
 };
 use crate::kinds::{Kind, request};
-use crate::model::{Caller, Job, JobId, JobWithBodies, Status, Tags};
+use crate::model::{Caller, JobId, JobWithBodies, Status, Tags};
 use crate::source::{self, SourceFileText};
 use crate::store::{Filter, JobPage};
 
@@ -142,7 +142,7 @@ pub(super) async fn create_analysis(
     headers: HeaderMap,
     body: Request,
 ) -> Result<(StatusCode, Json<Accepted>), Problem> {
-    let mut wanted = if is_form(&headers) {
+    let mut wanted = if submit::is_form(&headers) {
         from_form(&app, body).await?
     } else {
         from_json(&app, &headers, body).await?
@@ -161,7 +161,7 @@ pub(super) async fn create_analysis(
     };
     let job = match wanted.archive {
         None => app.jobs.submit(new).await?,
-        Some(bytes) => submit_with_archive(&app, new, &bytes).await?,
+        Some(bytes) => submit::with_archive(&app, new, &bytes).await?,
     };
     Ok(submit::accepted(&job, "analysis"))
 }
@@ -228,19 +228,8 @@ struct Wanted {
     fingerprint: Vec<u8>,
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    kind.is_some_and(|kind| kind.starts_with("multipart/form-data"))
-}
-
 async fn from_json(app: &App, headers: &HeaderMap, body: Request) -> Result<Wanted, Problem> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !kind.starts_with("application/json") {
-        return Err(Problem::unsupported_media_type(
-            "send application/json, or a ZIP as multipart/form-data",
-        ));
-    }
-    let bytes = read_body(body, app.config.server.body_limit_bytes).await?;
+    let bytes = submit::json(app, headers, body).await?;
     let asked: AnalysisRequest = parse_json(&bytes)?;
     let source = source_of(&asked)?;
     let name = asked.name.or_else(|| name_of(&source));
@@ -287,12 +276,7 @@ fn as_name(text: &str) -> Option<String> {
 }
 
 async fn from_form(app: &App, body: Request) -> Result<Wanted, Problem> {
-    let malformed = |error: axum::extract::multipart::MultipartError| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Error::TooLarge(error.body_text()),
-        _ => Error::Malformed(error.body_text()),
-    };
-    let form = Multipart::from_request(body, app).await;
-    let mut form = form.map_err(|refused| Error::Malformed(refused.body_text()))?;
+    let mut form = submit::form(app, body).await?;
     let (mut archive, mut name, mut options) = (None, None, AnalysisOptions::default());
     let (mut project, mut tags) = (None, Vec::new());
     while let Some(part) = form.next_field().await.map_err(malformed)? {
@@ -315,10 +299,7 @@ async fn from_form(app: &App, body: Request) -> Result<Wanted, Problem> {
             }
         }
     }
-    let archive = archive.ok_or_else(|| Error::invalid("file", "is missing: the ZIP archive"))?;
-    if !archive.starts_with(b"PK") {
-        return Err(Error::invalid("file", "is no ZIP archive").into());
-    }
+    let archive = submit::archive(archive)?;
     let analysis = Analysis { source: AnalysisSource::Upload, options };
     let mut fingerprint = serde_json::to_vec(&(&analysis, &name, &project, &tags)).unwrap_or_default();
     fingerprint.extend_from_slice(&archive);
@@ -390,20 +371,6 @@ fn field_of(source: &AnalysisSource) -> &'static str {
         AnalysisSource::Repository { .. } => "repository",
         AnalysisSource::Upload => "file",
     }
-}
-
-/// The archive is there before the job is, so that whoever claims the job finds it.
-async fn submit_with_archive(app: &App, new: NewRequest, bytes: &[u8]) -> Result<Job> {
-    let id = JobId(app.clock.new_id());
-    app.store.put_upload(id, bytes, app.clock.now()).await?;
-    let submitted = app.jobs.submit(NewRequest { id: Some(id), ..new }).await;
-    if !submitted.as_ref().is_ok_and(|job| job.id == id) {
-        // Refused, or the same request as before. What stays behind by mistake goes with the next clean-up.
-        if let Err(error) = app.store.drop_upload(id).await {
-            tracing::debug!(%error, "an archive stays until the next clean-up");
-        }
-    }
-    submitted
 }
 
 fn view_of(found: JobWithBodies) -> AnalysisView {

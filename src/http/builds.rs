@@ -1,17 +1,18 @@
 //! Builds: submit, look, list, cancel.
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
 use super::approvals::{ApprovalView, Written};
-use super::extract::{Json, Path, Query};
+use super::error::Problem;
+use super::extract::{Json, Path, Query, parse_json};
 use super::identity::RequestId;
 use super::life::Life;
 use super::listing::ListQuery;
-use super::submit::{self, Accepted};
+use super::submit::{self, Accepted, malformed};
 use crate::agent::Cost;
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
@@ -24,6 +25,8 @@ use super::limits::Submit;
 
 /// The kind of job that a build is.
 const KIND: &str = "build";
+/// The source that says that an archive came with the request.
+const UPLOAD: &str = "upload";
 
 /// What to build.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -43,6 +46,24 @@ pub(super) struct BuildRequest {
     #[serde(default, skip_serializing)]
     #[schema(example = json!(["nightly"]), max_items = 20)]
     pub tags: Vec<String>,
+}
+
+/// A build that starts from an archive, as a form sends it.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes the form in the OpenAPI document")]
+pub(super) struct BuildUpload {
+    /// What the project is called.
+    project_name: String,
+    /// What it is to do, in plain words.
+    goal: String,
+    /// The ZIP archive with the files to start from.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+    /// How, as JSON, without `source`.
+    #[schema(value_type = Option<Parameters>)]
+    parameters: Option<serde_json::Value>,
+    /// A word to file it under; the part may come up to 20 times.
+    tag: Option<String>,
 }
 
 /// Everything about a build.
@@ -96,8 +117,10 @@ pub(super) struct BuildList {
 
 /// Submits a build.
 ///
-/// With an `Idempotency-Key`, a second request with the same key and body gets the first one's build.
-#[utoipa::path(post, path = "/api/build/", tag = "builds", request_body = BuildRequest,
+/// JSON may name what to start from; a ZIP archive to start from comes as `multipart/form-data`. With an
+/// `Idempotency-Key`, a second request with the same key and body gets the first one's build.
+#[utoipa::path(post, path = "/api/build/", tag = "builds",
+    request_body(content((BuildRequest = "application/json"), (BuildUpload = "multipart/form-data"))),
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters.")),
     security(("bearer" = []), ("api_key" = [])),
     responses((status = 202, description = "It waits for a slot.", body = Accepted)))]
@@ -106,22 +129,65 @@ pub(super) async fn create_build(
     caller: Caller,
     RequestId(request_id): RequestId,
     headers: HeaderMap,
-    Json(build): Json<BuildRequest>,
-) -> Result<(StatusCode, Json<Accepted>)> {
+    body: Request,
+) -> Result<(StatusCode, Json<Accepted>), Problem> {
+    let (build, archive) = match submit::is_form(&headers) {
+        true => from_form(&app, body).await?,
+        false => (from_json(&app, &headers, body).await?, None),
+    };
     check(&build)?;
     let filing = submit::filing(Some(build.project_name.clone()), build.tags.clone())?;
     app.limits.submit(Submit::Build, caller.user)?;
     let policy = app.registry.policy(KIND).ok_or(Error::NotFound("kind"))?;
     let payload = to_raw_value(&build).map_err(|error| Error::Internal(error.into()))?;
     app.registry.check(KIND, &payload, &app.env)?;
-    let fingerprint = [payload.get(), &build.tags.join(" ")].concat();
-    let idempotency = submit::idempotency(&headers, fingerprint.as_bytes())?;
+    let tags = build.tags.join(" ");
+    let parts = [payload.get().as_bytes(), tags.as_bytes(), archive.as_deref().unwrap_or_default()];
+    let idempotency = submit::idempotency(&headers, &parts.concat())?;
     let label = Some(build.project_name);
     let request_id = Some(request_id);
     let bare = NewRequest::new(policy, Some(caller.user), payload);
     let request = NewRequest { idempotency, label, filing, request_id, ..bare };
-    let job = app.jobs.submit(request).await?;
+    let job = match archive {
+        None => app.jobs.submit(request).await?,
+        Some(bytes) => submit::with_archive(&app, request, &bytes).await?,
+    };
     Ok(submit::accepted(&job, "build"))
+}
+
+async fn from_json(app: &App, headers: &HeaderMap, body: Request) -> Result<BuildRequest, Problem> {
+    let build: BuildRequest = parse_json(&submit::json(app, headers, body).await?)?;
+    let source = build.parameters.as_ref().and_then(|parameters| parameters.get("source"));
+    if source.is_some_and(|source| source == UPLOAD) {
+        let message = "an archive is sent as multipart/form-data, in a part `file`";
+        return Err(Error::invalid("parameters.source", message).into());
+    }
+    Ok(build)
+}
+
+async fn from_form(app: &App, body: Request) -> Result<(BuildRequest, Option<bytes::Bytes>), Problem> {
+    let mut form = submit::form(app, body).await?;
+    let (mut archive, mut parameters) = (None, serde_json::Map::new());
+    let (mut project_name, mut goal, mut tags) = (String::new(), String::new(), Vec::new());
+    while let Some(part) = form.next_field().await.map_err(malformed)? {
+        let field = part.name().unwrap_or_default().to_owned();
+        match field.as_str() {
+            "file" => archive = Some(part.bytes().await.map_err(malformed)?),
+            "project_name" => project_name = part.text().await.map_err(malformed)?,
+            "goal" => goal = part.text().await.map_err(malformed)?,
+            "tag" => tags.push(part.text().await.map_err(malformed)?),
+            "parameters" => parameters = parse_json(&part.bytes().await.map_err(malformed)?)?,
+            other => {
+                let message = "unknown field; expected project_name, goal, file, parameters or tag";
+                return Err(Error::invalid(other, message).into());
+            }
+        }
+    }
+    let archive = submit::archive(archive)?;
+    if parameters.insert("source".to_owned(), UPLOAD.into()).is_some() {
+        return Err(Error::invalid("parameters.source", "the archive is the source already").into());
+    }
+    Ok((BuildRequest { project_name, goal, parameters: Some(parameters), tags }, Some(archive)))
 }
 
 /// Everything about a build.

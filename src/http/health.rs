@@ -181,7 +181,9 @@ pub(super) async fn live() -> Json<Liveness> {
 #[utoipa::path(get, path = "/api/health/status", tag = "health",
     responses((status = 200, description = "Its components, and how they are.", body = ServerStatus)))]
 pub(super) async fn status(State(app): State<App>) -> Json<ServerStatus> {
-    let components = vec![app.pulse.database(&app.store, &app.clock).await, worker(&app), sandbox(&app)];
+    let (database, artifacts) =
+        tokio::join!(app.pulse.database(&app.store, &app.clock), app.pulse.artifacts(&app));
+    let components = vec![database, worker(&app), sandbox(&app), artifacts];
     // What is in the queues is worth knowing, but a database that is away is told of above.
     let queues = app.pulse.queues(&app).await.unwrap_or_default();
     let now = app.clock.now();
@@ -222,13 +224,14 @@ fn sandbox(app: &App) -> Component {
 pub struct Pulse {
     database: Recent<Component>,
     queues: Recent<Vec<QueueView>>,
+    artifacts: Recent<Component>,
 }
 
 impl Pulse {
     /// How the database is, or was a moment ago.
     pub async fn database(&self, store: &Store, clock: &Clock) -> Component {
         let mut last = self.database.0.lock().await;
-        match last.fresh(clock) {
+        match last.fresh(clock, FRESH) {
             Some(component) => component,
             None => last.keep(check_database(store).await, clock),
         }
@@ -237,9 +240,19 @@ impl Pulse {
     /// What is in the queues, or was a moment ago.
     pub(super) async fn queues(&self, app: &App) -> Result<Vec<QueueView>> {
         let mut last = self.queues.0.lock().await;
-        match last.fresh(&app.clock) {
+        match last.fresh(&app.clock, FRESH) {
             Some(queues) => Ok(queues),
             None => Ok(last.keep(super::jobs::queues(app).await?, &app.clock)),
+        }
+    }
+
+    /// How the place is where jobs leave files, or was half a minute ago: somebody may be paid for each look. Whether
+    /// requests should be sent here does not depend on it.
+    pub(super) async fn artifacts(&self, app: &App) -> Component {
+        let mut last = self.artifacts.0.lock().await;
+        match last.fresh(&app.clock, FRESH * 30) {
+            Some(component) => component,
+            None => last.keep(check_artifacts(app).await, &app.clock),
         }
     }
 }
@@ -258,9 +271,9 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T: Clone> Last<T> {
-    fn fresh(&self, clock: &Clock) -> Option<T> {
+    fn fresh(&self, clock: &Clock, lasts: Duration) -> Option<T> {
         let (at, answer) = self.0.as_ref()?;
-        (clock.now() - *at).to_std().is_ok_and(|age| age < FRESH).then(|| answer.clone())
+        (clock.now() - *at).to_std().is_ok_and(|age| age < lasts).then(|| answer.clone())
     }
 
     fn keep(&mut self, answer: T, clock: &Clock) -> T {
@@ -291,4 +304,20 @@ async fn check_database(store: &Store) -> Component {
         }
     };
     Component { name: "database", status, detail: Some(detail), latency_ms }
+}
+
+async fn check_artifacts(app: &App) -> Component {
+    let started = Instant::now();
+    let probed = tokio::time::timeout(PATIENCE, app.env.artifacts.probe(app.clock.new_id())).await;
+    let latency_ms = Some((started.elapsed().as_secs_f64() * 1e6).round() / 1e3);
+    let place = if app.config.artifacts.url.is_empty() { "local directory" } else { "bucket" };
+    let (status, detail) = match probed {
+        Ok(Ok(())) => ("healthy", place.to_owned()),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "files of jobs cannot be kept");
+            ("unhealthy", format!("{place}: a file cannot be written, read and removed"))
+        }
+        Err(_) => ("unhealthy", format!("{place}: no answer within {} s", PATIENCE.as_secs())),
+    };
+    Component { name: "artifacts", status, detail: Some(detail), latency_ms }
 }

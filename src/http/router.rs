@@ -25,7 +25,7 @@ fn table() -> Vec<Row> {
         plain(routes!(health::status)),
         plain(routes!(health::health_v1)),
         plain(routes!(openapi::serve_document)),
-        plain(routes!(builds::create_build, builds::list_builds)),
+        upload(routes!(builds::create_build, builds::list_builds)),
         plain(routes!(builds::get_build, builds::cancel_build)),
         plain(routes!(approvals::approve_build)),
         plain(routes!(approvals::reject_build)),

@@ -1,12 +1,18 @@
 //! What all doors that take jobs have in common.
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::multipart::MultipartError;
+use axum::extract::{FromRequest, Multipart, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use bytes::Bytes;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::extract::Json;
+use super::error::Problem;
+use super::extract::{Json, read_body};
+use crate::app::App;
 use crate::error::{Error, Result};
+use crate::jobs::NewRequest;
 use crate::model::{Filing, Idempotency, Job, JobId, JobWithBodies, Status, Tags, is_project_name};
 
 /// A job was taken on.
@@ -70,4 +76,57 @@ pub(super) fn check_name(name: Option<&str>) -> Result<()> {
 /// A job, if it is of this kind: each door shows its own only.
 pub(super) fn of_kind(found: JobWithBodies, kind: &'static str) -> Result<JobWithBodies> {
     if found.job.kind == kind { Ok(found) } else { Err(Error::NotFound(kind)) }
+}
+
+/// Whether a form is sent, and not JSON.
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
+    media_type(headers).starts_with("multipart/form-data")
+}
+
+fn media_type(headers: &HeaderMap) -> &str {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// The body of a request that may be JSON or a form, if it is JSON.
+pub(super) async fn json(app: &App, headers: &HeaderMap, body: Request) -> Result<Bytes, Problem> {
+    if !media_type(headers).starts_with("application/json") {
+        return Err(Problem::unsupported_media_type(
+            "send application/json, or a ZIP as multipart/form-data",
+        ));
+    }
+    Ok(read_body(body, app.config.server.body_limit_bytes).await?)
+}
+
+/// The form that is sent.
+pub(super) async fn form(app: &App, body: Request) -> Result<Multipart> {
+    let form = Multipart::from_request(body, app).await;
+    form.map_err(|refused| Error::Malformed(refused.body_text()))
+}
+
+/// What is wrong with a part of a form.
+pub(super) fn malformed(error: MultipartError) -> Error {
+    match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Error::TooLarge(error.body_text()),
+        _ => Error::Malformed(error.body_text()),
+    }
+}
+
+/// The part `file` of a form, if it can be a ZIP archive.
+pub(super) fn archive(file: Option<Bytes>) -> Result<Bytes> {
+    let archive = file.ok_or_else(|| Error::invalid("file", "is missing: the ZIP archive"))?;
+    if archive.starts_with(b"PK") { Ok(archive) } else { Err(Error::invalid("file", "is no ZIP archive")) }
+}
+
+/// Submits a job with an archive, which is there before the job is: whoever claims the job finds it.
+pub(super) async fn with_archive(app: &App, new: NewRequest, bytes: &[u8]) -> Result<Job> {
+    let id = JobId(app.clock.new_id());
+    app.store.put_upload(id, bytes, app.clock.now()).await?;
+    let submitted = app.jobs.submit(NewRequest { id: Some(id), ..new }).await;
+    if !submitted.as_ref().is_ok_and(|job| job.id == id) {
+        // Refused, or the same request as before. What stays behind by mistake goes with the next clean-up.
+        if let Err(error) = app.store.drop_upload(id).await {
+            tracing::debug!(%error, "an archive stays until the next clean-up");
+        }
+    }
+    submitted
 }

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::model::event::names;
 use crate::model::{JobId, NewEvent, Status, UserId};
-use crate::store::{Claimed, Ending, FAR_AWAY, Report};
+use crate::store::{Attachment, Claimed, Ending, FAR_AWAY, Report};
 
 /// A claim on a job, as its run sees it. Cheap to clone; what is said through a claim that was lost is dropped.
 #[derive(Clone)]
@@ -43,7 +43,16 @@ struct Said {
     progress: i32,
     step: Option<String>,
     events: i64,
+    /// Pieces of attachments.
+    attached: i32,
+    /// What goes with the next word that is not held back.
+    held: Option<Report>,
+    holds: bool,
 }
+
+/// See [`Context::hold_back`]. Dropped, the job speaks at once again.
+#[must_use = "dropped, nothing is held back"]
+pub struct HeldBack<'a>(&'a Context);
 
 /// How urgent a line of a job's log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -72,6 +81,9 @@ impl Context {
             progress: claimed.progress,
             step: None,
             events: claimed.last_seq,
+            attached: 0,
+            held: None,
+            holds: false,
         };
         Self(Arc::new(Inner {
             core,
@@ -132,14 +144,11 @@ impl Context {
     /// Says that preparations are over and the job itself begins. The worker says so for kinds that do not prepare.
     pub async fn begin(&self) {
         let Some(room) = self.room().await else { return };
-        let started = self.entry(names::STARTED, None, None, |said| {
+        self.enter(room, names::STARTED, None, None, |said| {
             let begins = said.status == Status::Initializing;
             said.status = Status::Running;
             begins
         });
-        if let Some((report, _in_order)) = started {
-            room.report(Report { status: Some(Status::Running), ..report }, None);
-        }
     }
 
     /// Says how far the job is, in percent, and at what. Percent never goes back; saying the same again is free.
@@ -157,17 +166,12 @@ impl Context {
     }
 
     fn say_progress(&self, room: Room<'_>, percent: i32, step: &str) {
-        let mut moved = 0;
-        let news = self.entry(names::PROGRESS, Some(step.to_owned()), None, |said| {
+        self.enter(room, names::PROGRESS, Some(step.to_owned()), None, |said| {
             let percent = percent.clamp(0, 100).max(said.progress);
             let news = percent > said.progress || said.step.as_deref() != Some(step);
-            (said.progress, moved) = (percent, percent);
-            said.step = Some(step.to_owned());
+            (said.progress, said.step) = (percent, Some(step.to_owned()));
             news
         });
-        if let Some((report, _in_order)) = news {
-            room.report(Report { progress: Some(moved), step: Some(step.to_owned()), ..report }, None);
-        }
     }
 
     /// Adds a line to the job's log.
@@ -183,18 +187,57 @@ impl Context {
 
     async fn say(&self, name: &str, message: Option<String>, data: Option<Box<RawValue>>) {
         let Some(room) = self.room().await else { return };
-        if let Some((report, _in_order)) = self.entry(name, message, data, |_| true) {
+        self.enter(room, name, message, data, |_| true);
+    }
+
+    /// From here on, what is said goes with the next [`Context::save`], [`Context::tell`] or ending: in one transaction
+    /// with it, so that what was saved was told, and what is done again because it was not saved is told once. Whoever
+    /// holds back sees to it that one of them comes soon.
+    pub fn hold_back(&self) -> HeldBack<'_> {
+        self.said().holds = true;
+        HeldBack(self)
+    }
+
+    /// Says what is held back.
+    pub async fn tell(&self) {
+        if self.said().held.is_none() {
+            return;
+        }
+        let Some(room) = self.room().await else { return };
+        let mut said = self.said();
+        if let Some(report) = said.held.take() {
             room.report(report, None);
         }
     }
 
     /// Writes down what to go on from if this process dies; returns once it is on disk. False: the claim is lost.
     pub async fn save(&self, checkpoint: &impl Serialize) -> bool {
+        self.save_with(checkpoint, Vec::new()).await
+    }
+
+    /// As [`Context::save`], and in the same transaction adds to files that the job goes on from: names, and the bytes
+    /// that are added. They stay until the job has completed or is deleted.
+    pub async fn save_with(&self, checkpoint: &impl Serialize, files: Vec<(String, Vec<u8>)>) -> bool {
         let Ok(checkpoint) = to_raw_value(checkpoint) else { return false };
         let (reply, answer) = oneshot::channel();
         let Some(room) = self.room().await else { return false };
-        room.report(Report { checkpoint: Some(checkpoint), ..self.report(Vec::new()) }, Some(reply));
+        {
+            let mut said = self.said();
+            let attachments = files.into_iter().map(|(name, bytes)| {
+                said.attached += 1;
+                Attachment { number: said.attached, name, bytes }
+            });
+            let attachments = attachments.collect();
+            let report = Report { checkpoint: Some(checkpoint), attachments, ..self.report(Vec::new()) };
+            room.report(said.with_held(report), Some(reply));
+        }
         answer.await.unwrap_or(false)
+    }
+
+    /// The pieces of the files that were written with [`Context::save_with`], in this attempt or a former one, in
+    /// order: those of all files whose names begin so.
+    pub async fn saved_files(&self, names: &str) -> Result<Vec<Attachment>> {
+        Ok(self.0.core.store.attachments(self.0.job, names).await?)
     }
 
     /// What [`Context::save`] last wrote, in this attempt or a former one, as JSON.
@@ -219,36 +262,44 @@ impl Context {
         self.0.core.journal.room(self.0.job).await
     }
 
-    /// An event for the log, if there is one to write: `change` says whether. Send it before letting go of the guard,
-    /// so that what was said first is written first.
-    fn entry(
+    /// Adds an event to the log, if there is one to write: `change` says whether. All of it happens under one lock, so
+    /// that what was said first is written first.
+    fn enter(
         &self,
+        room: Room<'_>,
         name: &str,
         message: Option<String>,
         data: Option<Box<RawValue>>,
         change: impl FnOnce(&mut Said) -> bool,
-    ) -> Option<(Report, MutexGuard<'_, Said>)> {
+    ) {
         let mut said = self.said();
         if !change(&mut said) {
-            return None;
+            return;
         }
         let most = i64::from(self.0.core.config.engine.max_events_per_job);
         said.events += 1;
-        let event = match said.events - most {
-            ..0 => self.new_event(&said, name, message, data),
-            0 => self.new_event(
-                &said,
-                names::LOG,
-                Some(format!("more than {most} events: the rest is left out")),
-                None,
-            ),
-            // Progress itself still counts, only nobody is told.
-            _ if name == names::PROGRESS || name == names::STARTED => {
-                return Some((self.report(Vec::new()), said));
+        let events = match said.events - most {
+            ..0 => vec![self.new_event(&said, name, message, data)],
+            0 => {
+                let message = format!("more than {most} events: the rest is left out");
+                vec![self.new_event(&said, names::LOG, Some(message), None)]
             }
-            _ => return None,
+            // Progress itself still counts, only nobody is told.
+            _ if name == names::PROGRESS || name == names::STARTED => Vec::new(),
+            _ => return,
         };
-        Some((self.report(vec![event]), said))
+        let mut report = self.report(events);
+        match name {
+            names::STARTED => report.status = Some(Status::Running),
+            names::PROGRESS => (report.progress, report.step) = (Some(said.progress), said.step.clone()),
+            _ => {}
+        }
+        let report = said.with_held(report);
+        if said.holds {
+            said.held = Some(report);
+        } else {
+            room.report(report, None);
+        }
     }
 
     fn new_event(
@@ -263,9 +314,7 @@ impl Context {
     }
 
     fn report(&self, events: Vec<NewEvent>) -> Report {
-        let Inner { job, fence, .. } = *self.0;
-        let (status, progress, step, checkpoint, ending) = (None, None, None, None, None);
-        Report { job, fence, status, progress, step, events, checkpoint, ending }
+        Report { events, ..Report::new(self.0.job, self.0.fence) }
     }
 
     fn said(&self) -> MutexGuard<'_, Said> {
@@ -287,7 +336,9 @@ impl Context {
         };
         let (reply, answer) = oneshot::channel();
         let Some(room) = self.room().await else { return false };
-        room.report(Report { ending: Some(ending), ..self.report(vec![event]) }, Some(reply));
+        let report = Report { ending: Some(ending), ..self.report(vec![event]) };
+        let report = self.said().with_held(report);
+        room.report(report, Some(reply));
         let taken = answer.await.unwrap_or(false);
         if let Some(run_at) = later.filter(|_| taken) {
             self.0.core.announce_work(&self.0.queue, self.0.in_turn, run_at);
@@ -350,5 +401,33 @@ impl Context {
                 event(Status::Queued, names::RELEASED, Some(why.to_owned()), None),
             ),
         })
+    }
+}
+
+impl Said {
+    /// A report, after what is held back.
+    fn with_held(&mut self, report: Report) -> Report {
+        match self.held.take() {
+            Some(mut held) => {
+                held.add(report);
+                held
+            }
+            None => report,
+        }
+    }
+}
+
+impl Drop for HeldBack<'_> {
+    fn drop(&mut self) {
+        let context = self.0;
+        let room = context.0.core.journal.room_at_once(context.0.job);
+        let mut said = context.said();
+        said.holds = false;
+        // Without room it goes with what is said next: the ending, if nothing else.
+        if let Some(room) = room
+            && let Some(report) = said.held.take()
+        {
+            room.report(report, None);
+        }
     }
 }

@@ -206,13 +206,7 @@ impl Gathered {
             places.insert(key, self.reports.len());
             return self.reports.push(report);
         };
-        let former = &mut self.reports[*place];
-        former.status = report.status.or(former.status);
-        former.progress = report.progress.or(former.progress);
-        former.step = report.step.or_else(|| former.step.take());
-        former.events.extend(report.events);
-        former.checkpoint = report.checkpoint.or_else(|| former.checkpoint.take());
-        former.ending = report.ending.or_else(|| former.ending.take());
+        self.reports[*place].add(report);
     }
 
     fn settle(self, core: &Core, accepted: Accepted) {

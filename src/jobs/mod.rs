@@ -27,6 +27,7 @@ use crate::model::{
 };
 use crate::store::{CancelChange, Change, Claimed, Filter, JobPage, Rescued, Store, Submission, Submitted};
 
+pub use crate::store::Attachment;
 pub use context::{Context, Level};
 pub use outcome::{Failure, Outcome, StopReason, Verdict, Wait, decide};
 pub use running::Stop;

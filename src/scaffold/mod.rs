@@ -86,7 +86,7 @@ enum Core {
 #[must_use]
 pub fn make(order: &Order<'_>) -> Project {
     let words = words_of(order.goal);
-    let language = order.language.unwrap_or_else(|| Language::of(&words));
+    let language = order.language.or_else(|| Language::of(&words)).unwrap_or(Language::Python);
     let template = order.template.unwrap_or_else(|| Template::of(&words));
     let core = Core::of(&words);
     let values = Values::new(order, language, template, core);
@@ -150,8 +150,14 @@ impl Language {
         }
     }
 
-    /// The first that the goal names. `go` is a word like others, and must be meant as a language.
-    fn of(words: &[String]) -> Self {
+    /// The first that a goal names.
+    #[must_use]
+    pub fn named_in(goal: &str) -> Option<Self> {
+        Self::of(&words_of(goal))
+    }
+
+    /// The first that is named. `go` is a word like others, and must be meant as a language.
+    fn of(words: &[String]) -> Option<Self> {
         let named = |at: usize, word: &str| match word {
             "go" => {
                 let before = at.checked_sub(1).and_then(|at| words.get(at)).map(String::as_str);
@@ -160,7 +166,7 @@ impl Language {
             word if word.len() > 2 => Self::from_name(word),
             _ => None,
         };
-        words.iter().enumerate().find_map(|(at, word)| named(at, word)).unwrap_or(Self::Python)
+        words.iter().enumerate().find_map(|(at, word)| named(at, word))
     }
 
     fn folder(self) -> &'static str {

@@ -13,7 +13,7 @@ use sqlx::AssertSqlSafe;
 use super::db::{Column, Db, Tx, hex_id, parameter, rows, text_time, with_tx};
 use super::ending::{self, Ended, LEFT, Left, Woken};
 use super::submission;
-use super::{Store, bodies, events};
+use super::{Attachment, Store, attachments, bodies, events};
 use crate::model::{Event, JobId, NewEvent, ProcessId, Status};
 
 pub use super::submission::{Submission, Submitted};
@@ -36,8 +36,40 @@ pub struct Report {
     pub events: Vec<NewEvent>,
     /// What to go on from after a crash, replacing what was there.
     pub checkpoint: Option<Box<RawValue>>,
+    /// What belongs to the checkpoint besides.
+    pub attachments: Vec<Attachment>,
     /// How the attempt ended, if it did.
     pub ending: Option<Ending>,
+}
+
+impl Report {
+    /// Nothing, of a claim.
+    #[must_use]
+    pub fn new(job: JobId, fence: i64) -> Self {
+        let (events, attachments) = (Vec::new(), Vec::new());
+        Self {
+            job,
+            fence,
+            status: None,
+            progress: None,
+            step: None,
+            events,
+            checkpoint: None,
+            attachments,
+            ending: None,
+        }
+    }
+
+    /// Adds what the same claim has to say after this.
+    pub fn add(&mut self, later: Self) {
+        self.status = later.status.or(self.status);
+        self.progress = later.progress.or(self.progress);
+        self.step = later.step.or_else(|| self.step.take());
+        self.events.extend(later.events);
+        self.checkpoint = later.checkpoint.or_else(|| self.checkpoint.take());
+        self.attachments.extend(later.attachments);
+        self.ending = later.ending.or_else(|| self.ending.take());
+    }
 }
 
 /// How an attempt ended.
@@ -133,7 +165,7 @@ async fn mark(tx: &mut Tx, batch: &Batch<'_>) -> sqlx::Result<bool> {
 async fn report(tx: &mut Tx, batch: &Batch<'_>, accepted: &mut Accepted) -> sqlx::Result<()> {
     let (ending, going_on): (Vec<_>, Vec<_>) =
         batch.reports.iter().partition(|report| matches!(report.ending, Some(Ending::Final { .. })));
-    let mut checkpoints = Vec::new();
+    let (mut checkpoints, mut attached) = (Vec::new(), Vec::new());
     let updated = update_held(tx, &going_on).await?;
     for report in going_on {
         let Some(row) = updated.get(&report.job) else { continue };
@@ -148,8 +180,10 @@ async fn report(tx: &mut Tx, batch: &Batch<'_>, accepted: &mut Accepted) -> sqlx
             report.events.iter().zip(first..).map(|(event, seq)| event.clone().numbered(report.job, seq)),
         );
         checkpoints.extend(report.checkpoint.as_ref().map(|body| (report.job, body.get())));
+        attached.extend(report.attachments.iter().map(|piece| (report.job, report.fence, piece)));
     }
     bodies::put(tx, "checkpoint", checkpoints).await?;
+    attachments::add(tx, attached).await?;
     events::insert(tx, &accepted.events[accepted.submitted_events()..]).await?;
 
     let mut left = remove_held(tx, &ending).await?;

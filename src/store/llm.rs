@@ -145,6 +145,14 @@ impl Store {
         let worst = call.worst_micros.unwrap_or(0);
         let (day, month) = began(call.started_at);
         let (lock, spent) = (if tx.is_sqlite() { "" } else { "for update" }, spent());
+        let sql = format!("select {BUDGET} from llm_budgets b where {APPLIES} order by b.id");
+        let all: Vec<BudgetRow> = with_tx!(&mut tx, c => sqlx::query_as::<DB, BudgetRow>(AssertSqlSafe(sql))
+            .bind(call.user).bind(call.project.as_deref()).bind(call.job).fetch_all(c).await)?;
+        if all.is_empty() {
+            insert_call(&mut tx, call, 0).await?;
+            tx.commit().await?;
+            return Ok(LlmHold::Held);
+        }
         let sql = format!(
             "update llm_budgets set reserved_micros = reserved_micros + $6, spent_micros = {spent}, window_start = {BEGAN}
              where id in (select b.id from llm_budgets b where {APPLIES} order by b.id {lock})
@@ -154,9 +162,6 @@ impl Store {
         let held: Vec<Uuid> = with_tx!(&mut tx, c => sqlx::query_scalar::<DB, Uuid>(AssertSqlSafe(sql))
             .bind(call.user).bind(call.project.as_deref()).bind(call.job).bind(day).bind(month).bind(worst)
             .bind(call.worst_micros.is_some()).fetch_all(c).await)?;
-        let sql = format!("select {BUDGET} from llm_budgets b where {APPLIES} order by b.id");
-        let all: Vec<BudgetRow> = with_tx!(&mut tx, c => sqlx::query_as::<DB, BudgetRow>(AssertSqlSafe(sql))
-            .bind(call.user).bind(call.project.as_deref()).bind(call.job).fetch_all(c).await)?;
         if let Some(short) = all.into_iter().find(|budget| !held.contains(&budget.id)) {
             // Dropped, the transaction is rolled back: nothing is held.
             return Ok(match call.worst_micros {
@@ -177,19 +182,22 @@ impl Store {
     pub async fn end_llm_call(&self, id: Uuid, end: &LlmEnd, now: DateTime<Utc>) -> sqlx::Result<bool> {
         let mut tx = self.write.begin().await?;
         // What has expired holds nothing any more, but its cost is real all the same.
-        let held: Option<i64> = with_tx!(&mut tx, c => sqlx::query_scalar::<DB, i64>(
+        let ended: Option<(i64, bool)> = with_tx!(&mut tx, c => sqlx::query_as::<DB, (i64, bool)>(
             "update llm_calls set finished_at = $2, outcome = $3, cost_micros = $4, estimated = $5, input_tokens = $6,
                  cached_input_tokens = $7, cache_write_tokens = $8, output_tokens = $9, reasoning_tokens = $10
-             where id = $1 and (outcome is null or outcome = 'expired') returning reserved_micros")
+             where id = $1 and (outcome is null or outcome = 'expired')
+             returning reserved_micros, exists (select 1 from llm_holds h where h.call_id = $1)")
             .bind(id).bind(now).bind(end.outcome).bind(end.cost_micros).bind(end.estimated)
             .bind(end.input_tokens).bind(end.cached_input_tokens).bind(end.cache_write_tokens)
             .bind(end.output_tokens).bind(end.reasoning_tokens).fetch_optional(c).await)?;
-        let Some(held) = held else { return Ok(false) };
-        release(&mut tx, id, held, end.cost_micros.unwrap_or(0), now).await?;
-        with_tx!(&mut tx, c => sqlx::query::<DB>("delete from llm_holds where call_id = $1")
-            .bind(id).execute(c).await.map(drop))?;
-        with_tx!(&mut tx, c => sqlx::query::<DB>("update llm_calls set reserved_micros = 0 where id = $1")
-            .bind(id).execute(c).await.map(drop))?;
+        let Some((held, has_holds)) = ended else { return Ok(false) };
+        if has_holds {
+            release(&mut tx, id, held, end.cost_micros.unwrap_or(0), now).await?;
+            with_tx!(&mut tx, c => sqlx::query::<DB>("delete from llm_holds where call_id = $1")
+                .bind(id).execute(c).await.map(drop))?;
+            with_tx!(&mut tx, c => sqlx::query::<DB>("update llm_calls set reserved_micros = 0 where id = $1")
+                .bind(id).execute(c).await.map(drop))?;
+        }
         tx.commit().await?;
         Ok(true)
     }

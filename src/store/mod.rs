@@ -2,6 +2,7 @@
 
 mod accounts;
 mod artifacts;
+mod attachments;
 mod bodies;
 mod control;
 mod db;
@@ -28,6 +29,7 @@ pub use accounts::{
     KeyHash, KeyRow, RefreshRow, Rotation, SecretHash, TicketRow, Updated, UserChange, UserRow,
 };
 pub use artifacts::ArtifactRow;
+pub use attachments::Attachment;
 pub use control::{CancelChange, Change, Rescued, Surroundings};
 use db::with_db;
 pub use db::{Db, Tx};

@@ -22,8 +22,8 @@ pub struct Pruned {
 }
 
 /// The tables whose rows belong to one job and go with it.
-pub(super) const BELONGINGS: [&str; 6] =
-    ["artifacts", "job_bodies", "job_events", "job_keys", "job_tags", "job_uploads"];
+pub(super) const BELONGINGS: [&str; 7] =
+    ["artifacts", "job_attachments", "job_bodies", "job_events", "job_keys", "job_tags", "job_uploads"];
 
 impl Store {
     /// Removes up to `limit` jobs that ended before `before`; returns how many. Ids begin with their time, and a job
@@ -74,7 +74,7 @@ impl Store {
     }
 
     /// Removes idempotency keys and archives without a job older than `keys`, rates that no longer hold anybody up,
-    /// and marks of processes that are gone; returns how many rows.
+    /// marks of processes that are gone, and what completed jobs have kept to go on from; returns how many rows.
     pub async fn prune_small(&self, keys: DateTime<Utc>, now: DateTime<Utc>) -> sqlx::Result<u64> {
         let statements = [
             ("delete from job_keys where scope <> 'unique' and created_at < $1", keys),
@@ -88,6 +88,10 @@ impl Store {
         let mut gone = with_db!(&self.write, pool => sqlx::query::<DB>(
             "delete from job_uploads where job_id < $1 and not exists (select 1 from jobs j where j.id = job_id)")
             .bind(first_id_at(keys)).execute(pool).await.map(|done| done.rows_affected()))?;
+        gone += with_db!(&self.write, pool => sqlx::query::<DB>(
+            "delete from job_attachments where job_id in (select a.job_id from job_attachments a
+                 join jobs j on j.id = a.job_id where j.outcome = 'completed')")
+            .execute(pool).await.map(|done| done.rows_affected()))?;
         for (sql, time) in statements {
             gone += with_db!(&self.write, pool => sqlx::query::<DB>(sql).bind(time).execute(pool).await
                 .map(|done| done.rows_affected()))?;

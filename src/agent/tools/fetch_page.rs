@@ -31,7 +31,7 @@ impl Tool for FetchPage {
         let allows = |host: &str, port| task.page_hosts.allows(host, port) || task.network.allows(host, port);
         let fetching = page::fetch(&arguments.url, &allows, bench.intake);
         let fetched = tokio::select! {
-            fetched = bench.voice.during(fetching) => fetched,
+            fetched = fetching => fetched,
             () = bench.stop.cancelled() => return Err(Error::Stopped),
         };
         match fetched {

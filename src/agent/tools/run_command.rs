@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Effect, Error, Reply, Tool};
+use crate::agent::attached::KEPT_OUTPUTS;
 use crate::agent::bench::{Bench, OUTPUTS};
 use crate::agent::clip::clip;
-use crate::agent::workflow::KEPT_OUTPUTS;
 use crate::sandbox::{Finished, KilledBecause};
 
 /// What the model is shown of a command's output.

@@ -1,5 +1,6 @@
 //! `codeyard build`: from a goal to a tested project, here and now, without a server.
 
+mod ask;
 mod show;
 mod unpack;
 
@@ -13,12 +14,12 @@ use serde_json::Value;
 
 use super::paint::Paint;
 use super::serve::Data;
-use super::{Surroundings, runtime, say};
+use super::{Surroundings, pack, runtime, say};
 use crate::agent::testing::Verdict;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::kinds::build::{BuildResult, Parameters};
+use crate::kinds::build::{BuildResult, Limits, Parameters, Start};
 use crate::kinds::{self, Build};
 use crate::model::{Caller, JobId, Role, Scopes, Status, UserId, is_project_name};
 use crate::observe::Telemetry;
@@ -37,8 +38,8 @@ const INTERRUPTED: u8 = 130;
 /// end (unless --data-dir, --database-url or a configuration says otherwise). Without a model the project comes from
 /// Codeyard's catalogue, the scaffold, and says itself what it can do.
 ///
-/// Ends with 0 when the project's tests have passed, with 1 when they failed or could not be run, and with 2 when there
-/// is no project.
+/// Ends with 0 when the project's tests have passed, with 1 when they failed or could not be run, with 2 when there is no
+/// project, and with 130 when Ctrl-C has ended it.
 #[derive(Debug, Args)]
 pub(super) struct BuildCommand {
     /// What the project is to do, in plain words.
@@ -67,6 +68,31 @@ pub(super) struct BuildCommand {
     /// given several times [default: nobody].
     #[arg(long, value_name = "HOST")]
     network: Vec<String>,
+    /// What to start from: a directory, a ZIP archive, or the https address of a git repository [default: the catalogue's
+    /// project, where it has the language].
+    #[arg(long, value_name = "PATH|URL")]
+    from: Option<String>,
+    /// Let a model begin with nothing, and not with the catalogue's project.
+    #[arg(long, conflicts_with = "template")]
+    no_scaffold: bool,
+    /// Show the model's plan and ask whether it is good before anything is written.
+    #[arg(long)]
+    approve: bool,
+    /// Say yes to whatever is asked.
+    #[arg(long, short, requires = "approve")]
+    yes: bool,
+    /// The most that models may cost, in dollars [default: agent.max_cost_micros].
+    #[arg(long, value_name = "DOLLARS")]
+    max_cost: Option<f64>,
+    /// The most tokens that models may read and write [default: agent.max_tokens].
+    #[arg(long, value_name = "TOKENS")]
+    max_tokens: Option<i64>,
+    /// The most seconds of work, without waiting for answers [default: agent.max_seconds].
+    #[arg(long, value_name = "SECONDS")]
+    max_seconds: Option<u64>,
+    /// The most calls of models [default: agent.max_iterations].
+    #[arg(long, value_name = "CALLS")]
+    max_iterations: Option<u32>,
     /// Where to put the project and what belongs to it; made, and must be empty [default: the project's name].
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -88,7 +114,15 @@ impl BuildCommand {
         let data_dir = ("data_dir", own.or(data_dir.1));
         let config = around.config([data_dir, database_url, ("log.filter", quiet)])?;
         let runtime = runtime::server()?;
-        let ended = runtime.block_on(here(config, build, &output, around));
+        let (from, says_yes) = (self.from.as_deref(), self.yes);
+        let ended = runtime.block_on(async {
+            let (source, archive) = match from {
+                Some(from) => start_of(from, &config).await?,
+                None => (None, None),
+            };
+            let build = Build { parameters: Parameters { source, ..build.parameters }, ..build };
+            here(config, (build, archive), &output, says_yes, around).await
+        });
         runtime.shutdown_timeout(STRAGGLERS);
         ended
     }
@@ -106,7 +140,21 @@ impl BuildCommand {
             "service" => Ok(Template::Service),
             other => bail!("there is no template `{other}`: library, cli or service"),
         });
+        let micros = |dollars: f64| match dollars {
+            dollars if dollars > 0.0 && dollars <= 1e6 => Ok((dollars * 1e6).round() as i64),
+            _ => bail!("--max-cost must be more than 0 and at most a million dollars"),
+        };
+        let limits = Limits {
+            cost_micros: self.max_cost.map(micros).transpose()?,
+            tokens: self.max_tokens,
+            seconds: self.max_seconds,
+            iterations: self.max_iterations,
+            ..Limits::default()
+        };
         let parameters = Parameters {
+            limits,
+            require_approval: self.approve,
+            scaffold: self.no_scaffold.then_some(false),
             provider: self.provider.clone(),
             model: self.model.clone(),
             language: self.lang.clone(),
@@ -119,11 +167,28 @@ impl BuildCommand {
     }
 }
 
+/// What was named to start from; an archive comes with the job.
+async fn start_of(from: &str, config: &Config) -> anyhow::Result<(Option<Start>, Option<Vec<u8>>)> {
+    if from.contains("://") {
+        return Ok((Some(Start::Repository { url: from.to_owned(), reference: None }), None));
+    }
+    let path = Path::new(from);
+    let archive = if path.is_dir() {
+        pack::pack(path, config).await?.zip
+    } else {
+        let bytes = tokio::fs::read(path).await.with_context(|| format!("cannot read {from} (--from)"))?;
+        ensure!(bytes.starts_with(b"PK"), "{from} is neither a directory nor a ZIP archive (--from)");
+        bytes
+    };
+    Ok((Some(Start::Upload), Some(archive)))
+}
+
 /// Runs the job in this process, and takes what it leaves behind.
 async fn here(
     config: Config,
-    build: Build,
+    (build, archive): (Build, Option<Vec<u8>>),
     output: &Path,
+    says_yes: bool,
     around: &Surroundings,
 ) -> anyhow::Result<ExitCode> {
     let clock = Clock::system();
@@ -132,11 +197,16 @@ async fn here(
     let app = App::start(config, clock).await?;
     let paint = Paint::new(around.paints(&std::io::stdout()));
     let me = Caller { user: UserId(app.clock.new_id()), role: Role::Admin, scopes: Scopes::ALL };
-    let request = kinds::request(&build, None)?;
+    let mut request = kinds::request(&build, None)?;
     app.registry.check(request.policy.kind, &request.payload, &app.env)?;
+    if let Some(archive) = archive {
+        let id = JobId(app.clock.new_id());
+        app.store.put_upload(id, &archive, app.clock.now()).await?;
+        request.id = Some(id);
+    }
     let job = app.jobs.submit(request).await?.id;
     let followed = tokio::select! {
-        followed = show::follow(&app, job, &me) => followed.map(Some),
+        followed = show::follow(&app, job, &me, says_yes) => followed.map(Some),
         interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| None).map_err(Into::into),
     };
     let ended = match followed {

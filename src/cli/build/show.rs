@@ -5,21 +5,35 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::ask::{self, Question};
 use crate::agent::testing::Verdict;
 use crate::app::App;
 use crate::cli::meter::{How, Meter};
 use crate::cli::paint::{Grade, Paint, count, harmless};
 use crate::kinds::build::BuildResult;
-use crate::model::{Caller, Event, JobId};
+use crate::model::{Caller, Event, JobId, Status};
 
-/// Shows what happens until the job is over.
-pub(super) async fn follow(app: &App, job: JobId, me: &Caller) -> anyhow::Result<()> {
-    let meter = Meter::new(How::Always);
+/// Shows what happens until the job is over, and passes on what it asks.
+pub(super) async fn follow(app: &App, job: JobId, me: &Caller, says_yes: bool) -> anyhow::Result<()> {
+    let mut meter = Meter::new(How::Always);
     let (mut seen, mut watch) = app.jobs.watch(job, 0, me).await?;
+    let mut question = None;
     while !seen.status.is_final() {
         for line in watch.next().await? {
             show(&meter, &line.event);
             seen.status = line.event.status;
+            if line.event.name == "awaiting_approval" {
+                let text = line.event.message.clone().unwrap_or_default();
+                question = Some(Question { text, data: data_of(&line.event) });
+            }
+            // Only now can it be answered.
+            if line.event.status == Status::Waiting
+                && let Some(question) = question.take()
+            {
+                meter.clear();
+                ask::answer(app, job, me, question, says_yes).await?;
+                meter = Meter::new(How::Always);
+            }
         }
     }
     meter.clear();
@@ -27,8 +41,7 @@ pub(super) async fn follow(app: &App, job: JobId, me: &Caller) -> anyhow::Result
 }
 
 fn show(meter: &Meter, event: &Event) {
-    let data: Value =
-        event.data.as_deref().and_then(|data| serde_json::from_str(data).ok()).unwrap_or_default();
+    let data = data_of(event);
     let message = event.message.as_deref().unwrap_or_default();
     let percent = u64::try_from(event.progress).unwrap_or_default();
     match event.name.as_str() {
@@ -41,6 +54,10 @@ fn show(meter: &Meter, event: &Event) {
         "completed" => meter.show(100, "Done"),
         _ => {}
     }
+}
+
+fn data_of(event: &Event) -> Value {
+    event.data.as_deref().and_then(|data| serde_json::from_str(data).ok()).unwrap_or_default()
 }
 
 /// What a call of the model's is about, in a few words.

@@ -1,7 +1,6 @@
 //! `codeyard demo`: a server, a job over HTTP, its progress over a socket, its report: all of it, on your own code.
 
 mod client;
-mod pack;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -18,7 +17,7 @@ use super::meter::{How, Meter};
 use super::paint::{Paint, count};
 use super::serve::Place;
 use super::server::{Server, Site};
-use super::{Surroundings, runtime, say, summary};
+use super::{Surroundings, pack, runtime, say, summary};
 use crate::analysis::Report;
 use crate::auth::{NewUser, Secret};
 use crate::clock::Clock;

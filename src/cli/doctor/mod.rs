@@ -101,6 +101,7 @@ async fn examine(config: &Config) -> Vec<Check> {
     checks.push(services::tokens(config));
     checks.push(services::mail(config).await);
     checks.push(services::models(config).await);
+    checks.push(services::artifacts(config).await);
     checks.extend(sandbox::examine(config).await);
     checks
 }

@@ -1,7 +1,11 @@
 //! What the server signs tokens with, whom it sends mail through, and which models it asks.
 
+use std::time::Duration;
+
 use super::Check;
+use crate::artifacts::Artifacts;
 use crate::auth::signs_with;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::llm::Llm;
 use crate::mail::Mailer;
@@ -26,6 +30,20 @@ pub(super) async fn models(config: &Config) -> Check {
         ),
         Ok(usable) => Check::ok(NAME, format!("can be asked: {}", usable.join(", "))),
         Err(error) => Check::problem(NAME, format!("{error:#}"), "mend [llm] prices_file"),
+    }
+}
+
+/// Whether jobs can leave files behind.
+pub(super) async fn artifacts(config: &Config) -> Check {
+    const NAME: &str = "artifacts";
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let place = if config.artifacts.url.is_empty() { "the local directory" } else { "the bucket" };
+    let surveyed = Artifacts::survey(config, Clock::system().new_id());
+    match tokio::time::timeout(PATIENCE, surveyed).await {
+        Ok(Ok(true)) => Check::ok(NAME, format!("a file was written to {place}, read and removed")),
+        Ok(Ok(false)) => Check::ok(NAME, "kept below the data directory, from the first start on"),
+        Ok(Err(error)) => Check::problem(NAME, format!("{place}: {error:#}"), "mend [artifacts]"),
+        Err(_) => Check::problem(NAME, format!("{place} does not answer"), "mend [artifacts]"),
     }
 }
 

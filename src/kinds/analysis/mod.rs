@@ -266,7 +266,8 @@ fn bad_project(bad: &analysis::BadProject) -> Failure {
     Failure::fatal("BAD_PROJECT_FILE", bad.to_string())
 }
 
-async fn fetch_upload(env: &Env, context: &Context) -> Result<tempfile::NamedTempFile, Failure> {
+/// The archive that came with a job, as a file.
+pub(super) async fn fetch_upload(env: &Env, context: &Context) -> Result<tempfile::NamedTempFile, Failure> {
     let bytes = env.store.upload(context.job()).await;
     let bytes =
         bytes.map_err(|_| Failure::transient("DATABASE_UNAVAILABLE", "the database did not answer"))?;

@@ -22,8 +22,9 @@ use tokio::sync::Mutex;
 
 use super::{Context, Env, Failure, Kind, Outcome, Policy, Wait, unkept};
 use crate::agent::testing::Tested;
-use crate::agent::{CommitId, State, Workspace, workspace};
+use crate::agent::{CommitId, State, Workspace, bring_home, workspace};
 use crate::error::FieldError;
+use crate::jobs::Level;
 use crate::llm::Target;
 use crate::model::JobId;
 use crate::proxy::Proxy;
@@ -68,8 +69,8 @@ struct Made {
     template: Option<String>,
     /// What it is, for a person.
     summary: String,
-    /// The lines of `trajectory.jsonl`.
-    transcript: Vec<Value>,
+    /// What `trajectory.jsonl` holds so far.
+    transcript: Vec<u8>,
     /// Where the workflow with the model stood in the end, if there was one.
     workflow: Option<State>,
 }
@@ -122,13 +123,6 @@ enum Maker {
 }
 
 impl Site<'_> {
-    /// The workspace of the build as of a commit.
-    fn open(&self, at: Option<CommitId>) -> Result<Shared, workspace::Error> {
-        let mut workspace = Workspace::open(&self.home, at, self.sandbox)?;
-        workspace.connect(self.network.clone());
-        Ok(Arc::new(Mutex::new(workspace)))
-    }
-
     /// The one place where it is decided who makes the project: whoever was named, or else the first model that can be
     /// asked, or else the catalogue. A job that goes on stays with whoever has begun it.
     async fn maker(&self) -> Result<Maker, Failure> {
@@ -156,6 +150,33 @@ impl Site<'_> {
         }
     }
 
+    /// The workspace as of a commit, with what other servers have written down of it where this one has not all of it.
+    /// True: it is lost, and the workspace begins empty.
+    async fn open(&self, commit: Option<CommitId>) -> Result<(Shared, bool), Failure> {
+        // Blocking, but no longer than writing the project once.
+        let open = |commit| Workspace::open(&self.home, commit, self.sandbox);
+        let mut opened = open(commit);
+        if let Err(workspace::Error::Lost(_)) = opened {
+            let pieces = self.context.saved_files("").await;
+            let pieces = pieces
+                .map_err(|_| Failure::transient("DATABASE_UNAVAILABLE", "the database did not answer"))?;
+            let home = self.home.clone();
+            let brought = tokio::task::spawn_blocking(move || bring_home(&home, pieces)).await;
+            let brought = brought.map_err(std::io::Error::other).flatten();
+            brought.map_err(|error| Failure::transient("NO_SPACE", error.to_string()))?;
+            opened = open(commit);
+        }
+        let is_lost = matches!(opened, Err(workspace::Error::Lost(_)));
+        if is_lost {
+            let what = "the files of this build are on a server that is gone: it begins anew";
+            self.context.log(Level::Warn, what).await;
+            opened = open(None);
+        }
+        let mut workspace = opened.map_err(|error| broken(&error))?;
+        workspace.connect(self.network.clone());
+        Ok((Arc::new(Mutex::new(workspace)), is_lost))
+    }
+
     /// The files to start from, if any were named.
     async fn start(&self) -> Result<Option<Tree>, Failure> {
         let Some(start) = &self.build.parameters.source else { return Ok(None) };
@@ -166,6 +187,10 @@ impl Site<'_> {
             Start::Files(files) => Source::Files(files.clone()),
             Start::Repository { url, reference } => {
                 Source::Repository { url: url.clone(), reference: reference.clone() }
+            }
+            Start::Upload => {
+                archive = super::analysis::fetch_upload(self.env, self.context).await?;
+                Source::Archive(archive.path().to_owned())
             }
             Start::Zip(_) | Start::Build(_) => {
                 archive = self.archive(start).await?;
@@ -190,7 +215,7 @@ impl Site<'_> {
                 let decoded = BASE64_STANDARD.decode(text);
                 decoded.map_err(|error| Failure::fatal("SOURCE_UNUSABLE", error.to_string()))?.into()
             }
-            Start::Files(_) | Start::Repository { .. } => bytes::Bytes::new(),
+            Start::Files(_) | Start::Repository { .. } | Start::Upload => bytes::Bytes::new(),
         };
         let written = tokio::task::spawn_blocking(move || {
             let mut file = tempfile::NamedTempFile::new()?;

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use serde_json::Value;
 
 use super::network::hosts;
-use super::{Made, Shared, Site, broken, with};
+use super::{Made, Shared, Site, with};
 use crate::agent::testing::Tested;
-use crate::agent::workspace;
-use crate::agent::{self, Ended, Limits, Models, Phase, Prompts, Run, State, TRANSCRIPT, Task};
+use crate::agent::{self, Ended, Files, Limits, Models, Phase, Prompts, Run, State, TRANSCRIPT, Task};
 use crate::jobs::Failure;
 use crate::llm::{Choice, Spender, Target};
 use crate::scaffold::{self, Order};
@@ -19,18 +17,24 @@ pub(super) async fn make(site: &Site<'_>, first: Target) -> Result<Option<Made>,
     let prompts = Prompts::of(&site.env.config.agent);
     let prompts = prompts.map_err(|error| Failure::fatal("PROMPTS_UNUSABLE", error.to_string()))?;
     let (mut state, workspace) = open(site).await?;
+    if let Some(limit) = site.build.parameters.limits.cost_micros {
+        // Held before each call: not even the last one costs more than is left.
+        let capped = site.env.llm.cap_job(site.context.job(), None, limit).await;
+        capped.map_err(|error| Failure::transient("DATABASE_UNAVAILABLE", error.to_string()))?;
+    }
     site.context.begin().await;
     let context = site.context.clone();
-    let save = move |state: &State| -> BoxFuture<'static, bool> {
+    let save = move |state: &State, files: Files| -> BoxFuture<'static, bool> {
         let (context, state) = (context.clone(), serde_json::value::to_raw_value(state));
         Box::pin(async move {
             let Ok(state) = state else { return false };
-            context.save(&state).await
+            context.save_with(&state, files).await
         })
     };
     if state.commit.is_none() && state.phase == Phase::Analyze {
         begin(site, &workspace, &mut state).await?;
-        if !save(&state).await {
+        let news = workspace.lock().await.take_news();
+        if !save(&state, news).await {
             return Err(site.context.stopped());
         }
     }
@@ -54,7 +58,7 @@ pub(super) async fn make(site: &Site<'_>, first: Target) -> Result<Option<Made>,
     };
     match agent::run(&task, &around, state).await? {
         Run::Waiting => Ok(None),
-        Run::Over(state) => Ok(Some(made(site, workspace, provider, *state))),
+        Run::Over(state) => made(site, workspace, provider, *state).await.map(Some),
     }
 }
 
@@ -64,17 +68,11 @@ async fn open(site: &Site<'_>) -> Result<(State, Shared), Failure> {
     let saved =
         saved.map_err(|_| Failure::transient("DATABASE_UNAVAILABLE", "the database did not answer"))?;
     let state: State = saved.and_then(|saved| serde_json::from_str(&saved).ok()).unwrap_or_default();
-    match site.open(state.commit) {
-        Ok(workspace) => Ok((state, workspace)),
-        Err(workspace::Error::Lost(_)) => {
-            let workspace = site.open(None).map_err(|error| broken(&error))?;
-            Ok((state.without_files(), workspace))
-        }
-        Err(error) => Err(broken(&error)),
-    }
+    let (workspace, is_lost) = site.open(state.commit).await?;
+    Ok((if is_lost { state.without_files() } else { state }, workspace))
 }
 
-/// Puts in what the model starts from: the files that were named, or the project of the catalogue, if a template was.
+/// Puts in what the model starts from: the files that were named, or the catalogue's project, where that fits.
 async fn begin(site: &Site<'_>, workspace: &Shared, state: &mut State) -> Result<(), Failure> {
     let parameters = &site.build.parameters;
     let mut steps = Vec::new();
@@ -83,10 +81,10 @@ async fn begin(site: &Site<'_>, workspace: &Shared, state: &mut State) -> Result
             "Take the source in".to_owned(),
             tree.files.into_iter().map(|f| (f.path, f.content)).collect(),
         ));
-    } else if let Some(template) = parameters.template {
-        let language = parameters.scaffold_language();
+    } else if parameters.begins_with_scaffold(&site.build.goal) {
+        let (language, template) = (parameters.scaffold_language(), parameters.template);
         let (project_name, goal) = (&site.build.project_name, &site.build.goal);
-        let project = scaffold::make(&Order { project_name, goal, language, template: Some(template) });
+        let project = scaffold::make(&Order { project_name, goal, language, template });
         let bytes = |(path, text): (String, String)| (path, text.into_bytes());
         steps.extend(
             project.steps.into_iter().map(|step| (step.name, step.files.into_iter().map(bytes).collect())),
@@ -134,7 +132,7 @@ fn task(site: &Site<'_>, first: Target) -> Task {
     }
 }
 
-fn made(site: &Site<'_>, workspace: Shared, provider: String, state: State) -> Made {
+async fn made(site: &Site<'_>, workspace: Shared, provider: String, state: State) -> Result<Made, Failure> {
     let language = state.requirements.as_ref().and_then(|asked| asked.language.clone());
     let mut summary = match (&state.summary, &state.plan) {
         (summary, _) if !summary.trim().is_empty() => summary.clone(),
@@ -145,10 +143,12 @@ fn made(site: &Site<'_>, workspace: Shared, provider: String, state: State) -> M
         let why = state.ended.as_ref().map(Ended::describe).unwrap_or_default();
         summary = format!("Not finished: {why}. {summary}");
     }
-    let lines = std::fs::read_to_string(site.home.join(TRANSCRIPT)).unwrap_or_default();
-    let transcript: Vec<Value> = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let pieces = site.context.saved_files(TRANSCRIPT).await;
+    let pieces =
+        pieces.map_err(|_| Failure::transient("DATABASE_UNAVAILABLE", "the database did not answer"))?;
+    let transcript = pieces.into_iter().flat_map(|piece| piece.bytes).collect();
     let tested = state.tests.clone();
-    Made {
+    Ok(Made {
         workspace,
         tested: tested
             .unwrap_or_else(|| Tested::not_run("", "the build ended before its tests could be run")),
@@ -158,5 +158,5 @@ fn made(site: &Site<'_>, workspace: Shared, provider: String, state: State) -> M
         summary,
         transcript,
         workflow: Some(state),
-    }
+    })
 }

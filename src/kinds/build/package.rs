@@ -119,9 +119,11 @@ pub(super) async fn package(site: &Site<'_>, mut made: Made) -> Result<BuildResu
     let mut result = result_of(site, &made, &contents, &report);
     let end = json!({ "type": "end", "verdict": made.tested.verdict, "commit": result.commit,
         "quality_score": result.quality_score, "at": context.clock().now().to_rfc3339() });
-    made.transcript.push(end);
+    made.transcript.extend(format!("{end}\n").into_bytes());
     let log = log(&contents.steps, &made.tested);
-    let all = pack(site.build.project_name.clone(), contents, &made, &report, log).await?;
+    let transcript = std::mem::take(&mut made.transcript);
+    let all =
+        pack(site.build.project_name.clone(), contents, (&made.tested, transcript), &report, log).await?;
     let (total, voice) = (i32::try_from(all.len()).unwrap_or(1) + 1, Voice::new(context));
     for (done, (path, media_type, bytes)) in (0..).zip(all) {
         let file = keep(site, path, media_type, bytes).await?;
@@ -195,16 +197,11 @@ type File = (&'static str, &'static str, Vec<u8>);
 async fn pack(
     name: String,
     contents: Contents,
-    made: &Made,
+    (tested, transcript): (&Tested, Vec<u8>),
     report: &Report,
     log: String,
 ) -> Result<Vec<File>, Failure> {
-    let mut transcript = String::new();
-    for line in &made.transcript {
-        // Writing to a string cannot fail.
-        let _ = writeln!(transcript, "{line}");
-    }
-    let tests = testing::junit(&made.tested);
+    let tests = testing::junit(tested);
     let report = serde_json::to_vec_pretty(report).map_err(|error| unwritable(&error))?;
     let packed = tokio::task::spawn_blocking(move || {
         let (zip, tar) = (archive::zip(&name, &contents.files)?, archive::tar_gz(&name, &contents.files)?);
@@ -216,7 +213,7 @@ async fn pack(
     all.extend(bundle.map(|bundle| ("project.bundle", "application/x-git-bundle", bundle)));
     all.push(("tests.xml", "application/xml", tests));
     all.push(("analysis.json", "application/json", report));
-    all.push(("trajectory.jsonl", "application/jsonl", transcript.into_bytes()));
+    all.push(("trajectory.jsonl", "application/jsonl", transcript));
     all.push(("build.log", "text/plain; charset=utf-8", log.into_bytes()));
     Ok(all)
 }

@@ -48,9 +48,13 @@ pub struct Parameters {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "python")]
     pub language: Option<String>,
-    /// What it is. Otherwise the goal's words decide; a model then begins with nothing, and else with this.
+    /// What it is. Otherwise the goal's words decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<Template>,
+    /// Whether a model begins with the catalogue's project. Otherwise it does where nothing else to start from is named,
+    /// and a template is, or a language of the catalogue, be it in the goal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaffold: Option<bool>,
     /// What runs the tests, as a command line for a shell, if that cannot be seen from the files.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "make test", max_length = 1000)]
@@ -81,6 +85,8 @@ pub enum Start {
     Zip(String),
     /// The project of a former build of yours.
     Build(JobId),
+    /// The ZIP archive that came with the request, as a form.
+    Upload,
 }
 
 /// Models for single phases, in place of the build's own.
@@ -116,7 +122,8 @@ pub struct Limits {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub tokens: Option<i64>,
-    /// Micro-dollars; `agent.max_cost_micros` if nobody says.
+    /// Micro-dollars: no call is made that could cost more than is left of them, and no model asked whose price nobody
+    /// knows. `agent.max_cost_micros` if nobody says; then the build ends after the call that goes beyond.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub cost_micros: Option<i64>,
@@ -164,6 +171,15 @@ impl Parameters {
         self.language.as_deref().and_then(Language::from_name)
     }
 
+    /// Whether a model begins with the catalogue's project, and not with nothing.
+    pub(super) fn begins_with_scaffold(&self, goal: &str) -> bool {
+        let fits = || match &self.language {
+            Some(_) => self.scaffold_language().is_some(),
+            None => Language::named_in(goal).is_some(),
+        };
+        self.scaffold.unwrap_or_else(|| self.source.is_none() && (self.template.is_some() || fits()))
+    }
+
     /// What cannot be meant, field by field.
     pub(super) fn check(&self, limits: &source::Limits, llm: &Llm) -> Vec<FieldError> {
         let mut wrong = Vec::new();
@@ -183,6 +199,12 @@ impl Parameters {
         }
         if self.is_scaffold() && self.needs_model() {
             complain("provider", "`scaffold` asks no model, and something here needs one".to_owned());
+        }
+        if self.scaffold == Some(true) && self.source.is_some() {
+            complain("scaffold", "cannot be: `source` names what to start from".to_owned());
+        }
+        if self.scaffold == Some(true) && self.language.is_some() && self.scaffold_language().is_none() {
+            complain("scaffold", "cannot be: the catalogue does not have this language".to_owned());
         }
         if self.fallback.len() > 8 {
             complain("fallback", "must have at most 8 entries".to_owned());

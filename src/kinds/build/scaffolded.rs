@@ -7,7 +7,7 @@ use super::voice::{tell_step, tell_tests};
 use super::{Made, SCAFFOLD, Shared, Site, broken, with};
 use crate::agent::testing::{self, Framework, Tested};
 use crate::agent::workspace::{self, Step};
-use crate::agent::{CommitId, Voice};
+use crate::agent::{CommitId, Files, TEST_LOG, Voice};
 use crate::jobs::{Failure, Level};
 use crate::scaffold::{self, Order, Project};
 
@@ -50,7 +50,7 @@ pub(super) async fn make(site: &Site<'_>) -> Result<Made, Failure> {
         language: word(&project.language),
         template: word(&project.template),
         summary: project.summary,
-        transcript: work.state.transcript,
+        transcript: lines(&work.state.transcript),
         workflow: None,
     })
 }
@@ -61,15 +61,8 @@ async fn open(site: &Site<'_>) -> Result<(State, Shared), Failure> {
     let saved =
         saved.map_err(|_| Failure::transient("DATABASE_UNAVAILABLE", "the database did not answer"))?;
     let state: State = saved.and_then(|saved| serde_json::from_str(&saved).ok()).unwrap_or_default();
-    // Blocking, but no longer than writing the few files of the catalogue.
-    match site.open(state.commit) {
-        Ok(workspace) => Ok((state, workspace)),
-        Err(workspace::Error::Lost(_)) => {
-            let workspace = site.open(None).map_err(|error| broken(&error))?;
-            Ok((State::default(), workspace))
-        }
-        Err(error) => Err(broken(&error)),
-    }
+    let (workspace, is_lost) = site.open(state.commit).await?;
+    Ok((if is_lost { State::default() } else { state }, workspace))
 }
 
 struct Work<'a> {
@@ -140,7 +133,7 @@ impl Work<'_> {
         self.note(json!({ "type": "tests", "verdict": tested.verdict, "reason": tested.reason,
             "command": tested.command, "summary": tested.summary, "seconds": tested.seconds }));
         self.state.tested = Some(tested.clone());
-        self.save().await?;
+        self.save_with(vec![(TEST_LOG.to_owned(), tested.output.clone())]).await?;
         context.progress(TESTED, &tested.sentence()).await;
         Ok(tested)
     }
@@ -169,7 +162,7 @@ impl Work<'_> {
     }
 
     fn output(&self) -> std::path::PathBuf {
-        self.site.home.join("tests.log")
+        self.site.home.join(TEST_LOG)
     }
 
     async fn tell(&mut self, step: Option<Step>) {
@@ -192,8 +185,19 @@ impl Work<'_> {
 
     /// Writes the state down. Whoever has lost the job stops here.
     async fn save(&self) -> Result<(), Failure> {
-        if self.site.context.save(&self.state).await { Ok(()) } else { Err(self.site.context.stopped()) }
+        self.save_with(Vec::new()).await
     }
+
+    async fn save_with(&self, mut files: Files) -> Result<(), Failure> {
+        files.extend(self.workspace.lock().await.take_news());
+        let context = self.site.context;
+        if context.save_with(&self.state, files).await { Ok(()) } else { Err(context.stopped()) }
+    }
+}
+
+/// JSON, one a line.
+fn lines(values: &[Value]) -> Vec<u8> {
+    values.iter().flat_map(|value| format!("{value}\n").into_bytes()).collect()
 }
 
 /// The word that something is written as.

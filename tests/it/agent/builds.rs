@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::flow::{RIGHT, TEST, mending};
 use super::model::{Script, Scripted, Turn, call, write};
+use crate::support::replay::Replay;
 use crate::support::{SignedIn, TestApp};
 
 async fn submit(app: &TestApp, who: &SignedIn, parameters: &Value) -> JobId {
@@ -30,7 +31,7 @@ async fn a_model_that_is_there_is_asked_and_what_it_made_is_packed_with_all_it_s
         let ann = app.sign_up("ann@example.com").await;
         let model = Scripted::new(mending());
         app.app.env.llm.add("scripted", model.clone());
-        let id = submit(&app, &ann, &json!({"language": "python"})).await;
+        let id = submit(&app, &ann, &json!({"language": "python", "scaffold": false})).await;
         app.until(id, Status::Completed).await;
         let seen = view(&app, &ann, id).await;
         let results = &seen["results"];
@@ -138,6 +139,7 @@ async fn a_model_starts_from_files_or_from_the_catalogue_if_that_is_asked_for() 
     for (number, (parameters, file)) in [
         (json!({"source": {"files": [{"path": "notes.txt", "content": "mine"}]}}), "notes.txt"),
         (json!({"template": "cli", "language": "python", "test_command": "true"}), "pyproject.toml"),
+        (json!({"language": "python", "test_command": "true"}), "pyproject.toml"),
     ]
     .into_iter()
     .enumerate()
@@ -173,6 +175,24 @@ async fn what_needs_a_model_is_refused_or_fails_where_there_is_none() {
     assert_eq!(app.until(id, Status::Failed).await.error_code.as_deref(), Some("NO_MODEL_CONFIGURED"));
     let id = submit(&app, &ann, &json!({"provider": "openai"})).await;
     assert_eq!(app.until(id, Status::Failed).await.error_code.as_deref(), Some("LLM_NOT_CONFIGURED"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_makes_no_call_that_could_cost_more_than_it_may() {
+    let replay = Replay::start().await;
+    let settings = [
+        ("llm.find_ollama", "false"),
+        ("llm.providers.openai.base_url", replay.url()),
+        ("llm.providers.openai.key", "key"),
+    ];
+    let app = TestApp::with(&settings).await;
+    let ann = app.sign_up("ann@example.com").await;
+    let asked = |model: &str| json!({"provider": "openai", "model": model, "limits": {"cost_micros": 1}});
+    let id = submit(&app, &ann, &asked("gpt-5")).await;
+    assert_eq!(app.until(id, Status::Failed).await.error_code.as_deref(), Some("LIMIT_MET"));
+    let id = submit(&app, &ann, &asked("of-unknown-price")).await;
+    assert_eq!(app.until(id, Status::Failed).await.error_code.as_deref(), Some("LLM_PRICE_UNKNOWN"));
+    assert!(replay.asked().is_empty(), "nobody was asked");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -82,8 +82,8 @@ async fn a_transcript_tells_everything_in_order() {
     let yard = Yard::open().await;
     let build = yard.build(mending(), json!({})).await;
     yard.done(&build).await;
-    let path = yard.app.data_dir().join("builds").join(build.job.to_string()).join("trajectory.jsonl");
-    let text = std::fs::read_to_string(path).unwrap();
+    let pieces = yard.app.app.store.attachments(build.job, "trajectory.jsonl").await.unwrap();
+    let text = String::from_utf8(pieces.into_iter().flat_map(|piece| piece.bytes).collect()).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let sorts: Vec<&str> = lines.iter().map(|line| line["type"].as_str().unwrap()).collect();
     assert_eq!((sorts[0], *sorts.last().unwrap()), ("build", "phase"));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use codeyard::agent::{self, Limits, Models, Prompts, Run, Site, State, Task, Workspace};
+use codeyard::agent::{self, Files, Limits, Models, Prompts, Run, Site, State, Task, Workspace};
 use codeyard::jobs::{Context, Failure, Outcome, Wait};
 use codeyard::kinds::{self, Env, Registry};
 use codeyard::llm::{Choice, Spender, Target};
@@ -97,7 +97,7 @@ async fn build(
     let intake = kinds::analysis::limits_of(env);
     let prompts = Prompts::load(None).unwrap();
     let (saves, fatal) = (AtomicUsize::new(0), *crash);
-    let save = |state: &State| -> futures::future::BoxFuture<'static, bool> {
+    let save = |state: &State, files: Files| -> futures::future::BoxFuture<'static, bool> {
         let number = saves.fetch_add(1, Ordering::Relaxed) as u64 + 1;
         let dies = fatal == Some(number);
         let (context, state) = (context.clone(), serde_json::to_value(state).unwrap());
@@ -105,7 +105,7 @@ async fn build(
             if dies && before {
                 return false;
             }
-            context.save(&state).await && !dies
+            context.save_with(&state, files).await && !dies
         })
     };
     let site = Site {

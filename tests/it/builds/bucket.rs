@@ -12,14 +12,14 @@ use axum::response::{IntoResponse, Response};
 
 /// A bucket called `files`.
 #[derive(Clone, Default)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     objects: Arc<Mutex<BTreeMap<String, Bytes>>>,
     refusing: Arc<AtomicBool>,
     address: String,
 }
 
 impl Bucket {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let bucket = Self { address, ..Self::default() };
@@ -29,7 +29,7 @@ impl Bucket {
     }
 
     /// The settings that lead here.
-    pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
         vec![
             ("artifacts.url", "s3://files/some/prefix".to_owned()),
             ("artifacts.endpoint", self.address.clone()),
@@ -38,12 +38,12 @@ impl Bucket {
         ]
     }
 
-    pub(super) fn keys(&self) -> Vec<String> {
+    pub(crate) fn keys(&self) -> Vec<String> {
         self.objects.lock().unwrap().keys().cloned().collect()
     }
 
     /// Whether to answer everything with 403 from now on.
-    pub(super) fn refuse(&self, refuse: bool) {
+    pub(crate) fn refuse(&self, refuse: bool) {
         self.refusing.store(refuse, Ordering::Relaxed);
     }
 }

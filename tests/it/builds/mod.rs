@@ -1,6 +1,6 @@
 //! Tests of builds: the workspace and its history, how projects are tested, the catalogue, artifacts.
 
-mod bucket;
+pub(crate) mod bucket;
 mod catalogue;
 mod running;
 mod testing;

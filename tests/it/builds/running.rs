@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::bucket::Bucket;
+use crate::http::analyses::{form, zip as packed};
 use crate::support::{SignedIn, TestApp};
 
 const FILES: [&str; 8] = [
@@ -125,6 +126,63 @@ async fn a_build_can_start_from_files_and_from_a_former_build() {
     let stolen = submit(&app, &bob, &words(&json!({"source": {"build": first}}))).await;
     let failed = app.until(stolen, Status::Failed).await;
     assert_eq!(failed.error_code.as_deref(), Some("SOURCE_UNUSABLE"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_can_start_from_an_archive_that_a_form_sends() {
+    let app = TestApp::start().await;
+    let ann = app.sign_up("ann@example.com").await;
+    let archive = packed(&[("README.md", b"mine\n")]);
+    let send = async |parts: &[(&str, Option<&str>, &[u8])]| {
+        let (kind, body) = form(parts);
+        app.ask("POST".parse().unwrap(), "/api/build/").body(&kind, body).bearer(&ann.access).await
+    };
+    let (name, goal) =
+        (("project_name", None, &b"word-count"[..]), ("goal", None, &b"count words in python"[..]));
+    let file = ("file", Some("mine.zip"), archive.as_slice());
+    let parameters = ("parameters", None, &br#"{"template": "cli"}"#[..]);
+    let sent = send(&[name, goal, parameters, ("tag", None, b"nightly"), file]).await.expect(202);
+    let id: JobId = sent["task_id"].as_str().unwrap().parse().unwrap();
+    app.until(id, Status::Completed).await;
+    let mut project = zip::ZipArchive::new(Cursor::new(zip_of(&app, &ann, id).await)).unwrap();
+    let mut text = String::new();
+    project.by_name("word-count/README.md").unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "mine\n");
+    let seen = app.get(&format!("/api/build/{id}")).bearer(&ann.access).await.expect(200);
+    assert_eq!((&seen["parameters"]["source"], &seen["tags"]), (&json!("upload"), &json!(["nightly"])));
+
+    let field = async |parts: &[(&str, Option<&str>, &[u8])]| {
+        send(parts).await.expect(422)["error"]["details"]["fields"][0]["field"].clone()
+    };
+    assert_eq!(field(&[name, goal]).await, "file");
+    assert_eq!(field(&[name, goal, ("file", Some("x"), b"no archive")]).await, "file");
+    assert_eq!(field(&[goal, file]).await, "project_name");
+    assert_eq!(field(&[name, goal, file, ("colour", None, b"red")]).await, "colour");
+    let twice = ("parameters", None, &br#"{"source": {"zip": ""}}"#[..]);
+    assert_eq!(field(&[name, goal, file, twice]).await, "parameters.source");
+    let none = app.post("/api/build/", words(&json!({"source": "upload"}))).bearer(&ann.access).await;
+    assert_eq!(none.expect(422)["error"]["details"]["fields"][0]["field"], "parameters.source");
+    let text =
+        app.ask("POST".parse().unwrap(), "/api/build/").body("text/plain", "x").bearer(&ann.access).await;
+    assert_eq!(text.refused(415), "UNSUPPORTED_MEDIA_TYPE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_takes_nothing_shows_in_the_status_and_not_in_readiness() {
+    let bucket = Bucket::start().await;
+    let settings = bucket.settings();
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    for (refuses, status, word) in [(false, "healthy", "healthy"), (true, "degraded", "unhealthy")] {
+        bucket.refuse(refuses);
+        let app = TestApp::with(&settings).await;
+        let seen = app.get("/api/health/status").await.expect(200);
+        assert_eq!(seen["status"], status, "{seen}");
+        let components = seen["components"].as_array().unwrap();
+        let artifacts = components.iter().find(|part| part["name"] == "artifacts").unwrap();
+        assert_eq!(artifacts["status"], word, "{seen}");
+        app.get("/api/health/ready").await.expect(200);
+        assert!(bucket.keys().is_empty(), "the probe is gone again");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,6 +28,7 @@ async fn before_the_first_start_all_is_well_and_nothing_is_made() {
     assert_eq!(about(&report, "writable").0, "ok");
     assert!(about(&report, "disk space").1.contains("MiB free"), "{report}");
     about(&report, "sandbox");
+    assert!(about(&report, "artifacts").1.contains("from the first start on"), "{report}");
     assert!(about(&report, "tokens").1.contains("first start"), "{report}");
     assert!(about(&report, "mail").1.contains("not set"), "{report}");
     about(&report, "open files");
@@ -43,6 +44,7 @@ async fn beside_a_running_server_it_finds_the_database_and_the_server() {
     let text = run(&["doctor", "--data-dir", &data, "--listen", address]).await.expect(0);
     assert!(text.contains("in use by a running server"), "{text}");
     assert!(text.contains(&format!("a Codeyard answers on {address}")), "{text}");
+    assert!(text.contains("a file was written to the local directory"), "{text}");
     assert!(text.contains("0 problems"), "{text}");
     server.signal("TERM");
     server.ends_with(0).await;

@@ -40,16 +40,8 @@ fn finish(app: &TestApp, claimed: &Claimed) -> Report {
         message: None,
         data: None,
     };
-    Report {
-        job: claimed.job_id,
-        fence: claimed.fence,
-        status: None,
-        progress: None,
-        step: None,
-        events: vec![event],
-        checkpoint: None,
-        ending: Some(Ending::Final { outcome: Status::Completed, error: None, result: None }),
-    }
+    let ending = Some(Ending::Final { outcome: Status::Completed, error: None, result: None });
+    Report { events: vec![event], ending, ..Report::new(claimed.job_id, claimed.fence) }
 }
 
 /// Whether the report was taken.

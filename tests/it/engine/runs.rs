@@ -47,6 +47,28 @@ async fn a_failed_attempt_is_repeated_after_a_pause_until_the_attempts_are_used_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_keeps_beside_its_checkpoint_grows_from_attempt_to_attempt_and_goes_when_it_is_over() {
+    for (app, _) in TestApp::on_each_stage(&[]).await {
+        let job = app.play(&json!({"play": "attach"})).await;
+        app.until_event(job, "retrying").await;
+        app.advance(Duration::from_secs(10));
+        app.until(job, Status::Completed).await;
+
+        let of = async |names: &str| app.app.store.attachments(job, names).await.unwrap();
+        let notes: Vec<u8> = of("notes").await.into_iter().flat_map(|piece| piece.bytes).collect();
+        assert_eq!(String::from_utf8(notes).unwrap(), "1 2 ");
+        assert_eq!(of("other").await[1].bytes, [0, 255]);
+        assert_eq!((of("").await.len(), of("not").await.len(), of("x").await.len()), (4, 2, 0));
+        let once = ["started", "progress", "log", "log"];
+        let names = [&["queued"], &once[..], &["retrying"], &once[..], &["completed"]].concat();
+        assert_eq!(app.event_names(job).await, names, "what is held back is told all the same, in order");
+
+        app.app.store.prune_small(app.app.clock.now(), app.app.clock.now()).await.unwrap();
+        assert!(of("").await.is_empty(), "who has completed goes on from nothing");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failure_for_good_is_not_repeated_and_a_passing_one_is_forgotten() {
     for (app, _) in TestApp::on_each_stage(&[]).await {
         let job = app.play(&json!({"play": "fail_for_good"})).await;

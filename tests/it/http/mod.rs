@@ -1,6 +1,6 @@
 //! Tests of `http`.
 
-mod analyses;
+pub(crate) mod analyses;
 mod builds;
 mod events;
 mod gate;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::server::{Recipe, SHORT_LEASES};
+use super::server::{Recipe, SHORT_LEASES, Server};
 use super::{PATIENCE, within};
 
 /// Kills, at the most.
@@ -37,6 +37,22 @@ async fn a_build_survives_kill_9_at_every_step_and_ends_with_the_same_files() {
     assert_eq!(expected.len(), 3);
 
     let job = client.post(server.url(), "/api/build/", &build()).await.accepted();
+    let (end, blows) = strike(&recipe, &mut server, &client, &job).await;
+    assert_eq!(end["status"], "completed", "{end}");
+    assert!(blows >= 2, "it was killed {blows} times only");
+    assert_eq!(files(&client, server.url(), &job).await, expected);
+    let tests = client.get(server.url(), &format!("/api/build/{job}")).await.expect(200);
+    assert_eq!(tests["results"]["tests"]["verdict"], "passed");
+}
+
+/// Kills the server that runs a build whenever the build says something, and starts it again; returns how the build
+/// ends, and how often the server was killed.
+pub(super) async fn strike(
+    recipe: &Recipe,
+    server: &mut Server,
+    client: &Client,
+    job: &str,
+) -> (Value, usize) {
     let (mut seen, mut blows) = (1, 0);
     let ended = async {
         while blows < BLOWS {
@@ -60,15 +76,10 @@ async fn a_build_survives_kill_9_at_every_step_and_ends_with_the_same_files() {
                 .unwrap();
             server.signal("KILL").await;
             let fresh = recipe.start().await;
-            std::mem::replace(&mut server, fresh).ended(PATIENCE).await;
+            std::mem::replace(server, fresh).ended(PATIENCE).await;
             blows += 1;
         }
-        client.until(server.url(), &job, &["completion"]).await
+        client.until(server.url(), job, &["completion"]).await
     };
-    let end = within(PATIENCE * 3, "the build ends", ended).await;
-    assert_eq!(end["status"], "completed", "{end}");
-    assert!(blows >= 2, "it was killed {blows} times only");
-    assert_eq!(files(&client, server.url(), &job).await, expected);
-    let tests = client.get(server.url(), &format!("/api/build/{job}")).await.expect(200);
-    assert_eq!(tests["results"]["tests"]["verdict"], "passed");
+    (within(PATIENCE * 3, "the build ends", ended).await, blows)
 }

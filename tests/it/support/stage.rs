@@ -59,6 +59,12 @@ impl Stage {
             }
             "ignore_stop" => std::future::pending().await,
             "gate" => self.gate.acquire().await.unwrap().forget(),
+            "attach" => {
+                attach(&context).await;
+                if context.attempt() == 1 {
+                    return Err(Failure::transient("SCRIPTED", "once"));
+                }
+            }
             "chat" => chat(&context, script["times"].as_i64().unwrap_or(10), script["size"].as_u64()).await,
             "wait" if context.saved().await.unwrap().is_none() => {
                 assert!(context.save(&json!({"asked": true})).await);
@@ -85,6 +91,19 @@ impl Stage {
         }
         Outcome::done(&json!({"played": script["play"], "attempt": context.attempt()}))
     }
+}
+
+/// Adds to two files, and tells of it with them.
+async fn attach(context: &Context) {
+    let _held_back = context.hold_back();
+    context.progress(context.attempt() * 10, "attaching").await;
+    context.log(Level::Info, "attached").await;
+    let bytes = format!("{} ", context.attempt()).into_bytes();
+    let files = vec![("notes".to_owned(), bytes), ("other".to_owned(), vec![0, 255])];
+    assert!(context.save_with(&json!({"attempt": context.attempt()}), files).await);
+    let saved = context.saved_files("notes").await.unwrap();
+    assert_eq!(saved.len(), usize::try_from(context.attempt()).unwrap(), "what was saved can be read");
+    context.log(Level::Info, "read").await;
 }
 
 /// Two events each time; the lines of the log have this many bytes and a few more.

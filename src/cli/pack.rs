@@ -32,14 +32,13 @@ pub(super) async fn pack(path: &Path, config: &Config) -> anyhow::Result<Packed>
     let stop = tokio_util::sync::CancellationToken::new();
     let Tree { files, skipped, .. } =
         source::take_in(Source::Directory(root), &intake(&config.intake), &sandbox, &stop, &|_| ()).await?;
-    ensure!(!files.is_empty(), "{}: there is no file to analyse", path.display());
+    ensure!(!files.is_empty(), "{}: there is no file in it", path.display());
     let count = files.len();
     let zip = tokio::task::spawn_blocking(move || write(&files)).await??;
     let limit = config.server.upload_limit_bytes;
     ensure!(
         zip.len() < limit,
-        "{} packs to {} bytes; the limit is {limit} (server.upload_limit_bytes). Analyse a part of it, or use \
-         `codeyard analyze`, which sends nothing",
+        "{} packs to {} bytes; the limit is {limit} (server.upload_limit_bytes). Name a part of it",
         path.display(),
         zip.len()
     );
