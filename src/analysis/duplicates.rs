@@ -11,6 +11,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::memory::packed;
 use super::metrics::Token;
 
 /// The same code in several places.
@@ -36,12 +37,17 @@ pub struct DuplicatePlace {
 }
 
 /// What a file brings to the comparison.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stream {
     /// The hash of each token.
+    #[serde(with = "packed")]
     hashes: Vec<u32>,
-    /// The line of each token, from 0.
+    /// The lines on which tokens start, from 0, in order.
+    #[serde(with = "packed")]
     lines: Vec<u32>,
+    /// The first token of each of these lines.
+    #[serde(with = "packed")]
+    firsts: Vec<u32>,
     /// The hashes of grams that winnowing keeps, and the first token of each.
     anchors: Vec<(u64, u32)>,
 }
@@ -111,9 +117,20 @@ impl Stream {
             return Self::default();
         }
         let hashes: Vec<u32> = tokens.iter().map(|token| token.hash).collect();
-        let lines = tokens.iter().map(|token| token.line).collect();
-        let anchors = winnow(&grams(&hashes));
-        Self { hashes, lines, anchors }
+        let mut stream = Self { anchors: winnow(&grams(&hashes)), hashes, ..Self::default() };
+        for (at, token) in (0_u32..).zip(tokens) {
+            if stream.lines.last() != Some(&token.line) {
+                stream.lines.push(token.line);
+                stream.firsts.push(at);
+            }
+        }
+        stream
+    }
+
+    /// The line of a token, from 0.
+    fn line(&self, token: usize) -> u32 {
+        let lines = self.firsts.partition_point(|first| *first as usize <= token);
+        self.lines[lines.saturating_sub(1)]
     }
 }
 
@@ -228,8 +245,8 @@ impl Project<'_> {
     /// Makes a group of a stretch, unless longer ones have said it already or it is too short to matter.
     fn accept(&self, stretch: &Stretch, covered: &mut [HashSet<u32>]) -> Option<DuplicateGroup> {
         let lines = |&(file, at): &Place| {
-            let lines = &self.0[file as usize].1.lines[at as usize..at as usize + stretch.length];
-            (lines[0], lines[stretch.length - 1])
+            let stream = self.0[file as usize].1;
+            (stream.line(at as usize), stream.line(at as usize + stretch.length - 1))
         };
         let new = |place: &&Place| {
             let (from, to) = lines(place);

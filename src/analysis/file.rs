@@ -3,6 +3,7 @@
 use ast_grep_core::AstGrep;
 use ast_grep_core::tree_sitter::StrDoc;
 use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
 
 use super::checks;
 use super::coverage::{self, Imported};
@@ -11,6 +12,7 @@ use super::fingerprint;
 use super::flow::{self, FileFlows, Part};
 use super::languages::{Content, FileKind, Language, classify};
 use super::limits;
+use super::memory::{Key, Recalled};
 use super::metrics::{self, FileMetrics, Lines, Walk};
 use super::parse::{NoTree, parse};
 use super::rules::{self, Compiled, Match};
@@ -22,7 +24,7 @@ use super::{Error, Options};
 use crate::model::{Finding, Fingerprints, Origin, Region, Skipped, SourceFile};
 
 /// What one file contributes to the report.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct FileAnalysis {
     /// None for binary files.
     pub(super) metrics: Option<FileMetrics>,
@@ -32,7 +34,7 @@ pub(super) struct FileAnalysis {
     pub(super) skipped: Vec<Skipped>,
     pub(super) dependencies: Vec<Dependency>,
     /// A tool that the file belongs to.
-    pub(super) tool: Option<&'static str>,
+    pub(super) tool: Option<String>,
     /// What the file says about coverage, if it is a report of that.
     pub(super) coverage: Option<Imported>,
     /// The last day on which it is so: the day after, a suppression has expired.
@@ -102,6 +104,14 @@ pub(super) struct Examined<'r> {
     matches: Vec<Match<'r>>,
     /// What it brings to the analysis of flows.
     pub(super) part: Part,
+    /// What was found in it with the flows of this print, if that is remembered: all that is above is empty then.
+    pub(super) known: Option<(Key, FileAnalysis)>,
+}
+
+impl From<Recalled> for Examined<'_> {
+    fn from(Recalled { part, flows, analysis }: Recalled) -> Self {
+        Self { part, known: Some((flows, analysis)), ..Self::default() }
+    }
 }
 
 /// Looks at one file. The only error is that it was asked to stop.
@@ -194,7 +204,7 @@ fn look<'r>(
     let mut matches = checks::run(&nodes, code, &file.path, language);
     let part = flow::part(tree, code, language, &file.path, index, &walk.tokens);
     matches.extend(rules::scan(&root, &nodes, &file.path, &sets, stopped));
-    if stopped() { Err(Error::Stopped) } else { Ok(Examined { analysis, walk, matches, part }) }
+    if stopped() { Err(Error::Stopped) } else { Ok(Examined { analysis, walk, matches, part, known: None }) }
 }
 
 /// The kinds of node that somebody looks at.
@@ -268,7 +278,7 @@ impl FileAnalysis {
     fn with_manifest(mut self, file: &SourceFile, text: &str) -> Self {
         let manifest = technologies::read(&file.path, text);
         self.dependencies = manifest.dependencies;
-        self.tool = manifest.tool;
+        self.tool = manifest.tool.map(str::to_owned);
         match manifest.problem {
             Some(problem) => self.noting(file, &format!("its dependencies were not read: {problem}")),
             None => self,

@@ -36,6 +36,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use crate::model::{Severity, Skipped, SourceFile};
+use file::{Examined, FileAnalysis};
+use flow::{FileFlows, Part};
+use memory::{Recalled, Remembered};
 
 pub use compare::{Baseline, compare};
 pub use coverage::{Coverage, FileCoverage};
@@ -153,17 +156,19 @@ pub fn analyze(
     let custom = file::CustomRules::compile(options)?;
     let mut files: Vec<&SourceFile> = files.iter().collect();
     files.sort_by(|a, b| a.path.cmp(&b.path).then_with(|| a.content.cmp(&b.content)));
-    let remembered = memory::Remembered::new(options);
-    let key = remembered.as_ref().map(|memory| memory.key_of(&files, &skipped));
-    if let Some(report) = remembered.as_ref().zip(key).and_then(|(memory, key)| memory.recall(&key)) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.unwrap_or(0)).stack_size(STACK);
+    let pool = pool.build()?;
+    // A path that stands for two files stands for neither.
+    let remembered =
+        Remembered::new(options).filter(|_| files.windows(2).all(|two| two[0].path < two[1].path));
+    let keys = remembered.as_ref().map(|memory| pool.install(|| memory.keys_of(&files)));
+    let memory = remembered.as_ref().zip(keys.as_deref());
+    let key = memory.map(|(memory, keys)| memory.key_of(keys, &skipped));
+    if let Some(report) = memory.zip(key).and_then(|((memory, _), key)| memory.recall(&key)) {
         return Ok(report);
     }
-    let whole = || {
-        let examined = examine(&files, options, &custom, watch)?;
-        Ok::<_, Error>(finish(&files, examined, options, watch))
-    };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.unwrap_or(0)).stack_size(STACK);
-    let mut analyses = pool.build()?.install(whole)?;
+    let run = Run { files: &files, options, custom: &custom, memory, watch };
+    let mut analyses = pool.install(|| run.analyses())?;
     if watch.stopped() {
         return Err(Error::Stopped);
     }
@@ -173,40 +178,94 @@ pub fn analyze(
     let until = dates.chain(project::dates(options)).min();
     let mut report = report::assemble(analyses, skipped, &options.external);
     report.unused_suppressions.extend(unused);
-    if let Some((memory, key)) = remembered.zip(key) {
+    if let Some(((memory, _), key)) = memory.zip(key) {
         memory.keep(&key, &report, until);
     }
     Ok(report)
 }
 
-/// Looks at every file by itself.
-fn examine<'r>(
-    files: &[&SourceFile],
-    options: &Options,
-    custom: &'r file::CustomRules,
-    watch: &dyn Watch,
-) -> Result<Vec<file::Examined<'r>>, Error> {
-    let done = AtomicUsize::new(0);
-    let look = |(index, source): (usize, &&SourceFile)| {
-        if watch.stopped() {
-            return Err(Error::Stopped);
-        }
-        let examined = file::examine((index, source), options, custom, &|| watch.stopped())?;
-        watch.progress(done.fetch_add(1, Ordering::Relaxed) + 1, files.len(), &source.path);
-        Ok(examined)
-    };
-    files.par_iter().enumerate().map(look).collect()
+/// An analysis under way.
+struct Run<'a> {
+    /// In the order of their paths.
+    files: &'a [&'a SourceFile],
+    options: &'a Options,
+    custom: &'a file::CustomRules,
+    /// What is remembered, and the keys of the files in it.
+    memory: Option<(&'a Remembered<'a>, &'a [Key])>,
+    watch: &'a dyn Watch,
 }
 
-/// Follows data through all files, and makes the findings of each.
-fn finish(
-    files: &[&SourceFile],
-    mut examined: Vec<file::Examined<'_>>,
-    options: &Options,
-    watch: &dyn Watch,
-) -> Vec<file::FileAnalysis> {
-    let parts = examined.iter_mut().map(|examined| std::mem::take(&mut examined.part)).collect();
-    let flows = flow::follow(files, parts, &|| watch.stopped());
-    let all = examined.into_par_iter().zip(flows).enumerate();
-    all.map(|(index, (examined, flows))| file::finish(index, files, examined, flows, options)).collect()
+impl<'a> Run<'a> {
+    /// What each file contributes to the report.
+    fn analyses(&self) -> Result<Vec<FileAnalysis>, Error> {
+        let mut examined = self.examine()?;
+        let mut parts: Vec<Part> =
+            examined.iter_mut().map(|examined| std::mem::take(&mut examined.part)).collect();
+        let keys = self.memory.map(|(_, keys)| keys);
+        let flows = flow::follow(self.files, keys, &mut parts, &|| self.watch.stopped());
+        let all = examined.into_par_iter().zip(flows).zip(parts).enumerate();
+        let finished =
+            all.map(|(index, ((examined, flows), part))| self.finish(index, examined, flows, part));
+        let finished = finished.collect::<Result<Vec<_>, Error>>()?;
+        if let Some((memory, keys)) = self.memory.filter(|_| !self.watch.stopped()) {
+            let new = finished.iter().zip(keys);
+            let new: Vec<_> = new.filter_map(|((_, new), key)| Some((*key, new.clone()?))).collect();
+            memory.keep_files(&new, keys);
+        }
+        Ok(finished.into_iter().map(|(analysis, _)| analysis).collect())
+    }
+
+    /// Looks at every file by itself that is not remembered.
+    fn examine(&self) -> Result<Vec<Examined<'a>>, Error> {
+        let known = self.memory.map_or_else(Vec::new, |(memory, keys)| memory.recall_files(keys));
+        let mut examined: Vec<Option<Examined<'a>>> =
+            known.into_iter().map(|known| known.map(Examined::from)).collect();
+        examined.resize_with(self.files.len(), || None);
+        let total = examined.iter().filter(|examined| examined.is_none()).count();
+        let done = AtomicUsize::new(0);
+        let look = |(index, examined): (usize, Option<Examined<'a>>)| {
+            if let Some(examined) = examined {
+                return Ok(examined);
+            }
+            let examined = self.look(index)?;
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            self.watch.progress(done, total, &self.files[index].path);
+            Ok(examined)
+        };
+        examined.into_par_iter().enumerate().map(look).collect()
+    }
+
+    fn look(&self, index: usize) -> Result<Examined<'a>, Error> {
+        if self.watch.stopped() {
+            return Err(Error::Stopped);
+        }
+        file::examine((index, self.files[index]), self.options, self.custom, &|| self.watch.stopped())
+    }
+
+    /// Makes the findings of a file, and what is to be remembered of it, if that is new.
+    fn finish(
+        &self,
+        index: usize,
+        mut examined: Examined<'_>,
+        flows: FileFlows,
+        part: Part,
+    ) -> Result<(FileAnalysis, Option<Vec<u8>>), Error> {
+        let flowing = self.memory.map(|(_, keys)| flows.print(keys)).unwrap_or_default();
+        let known = examined.known.take();
+        let remembered = known.is_some();
+        let (analysis, new) = match known {
+            Some((then, analysis)) if then == flowing => (analysis, part.grown),
+            _ => {
+                // Its own part is known; only what it was made from is not.
+                let examined = if remembered { self.look(index)? } else { examined };
+                (file::finish(index, self.files, examined, flows, self.options), true)
+            }
+        };
+        if self.memory.is_none() || !new {
+            return Ok((analysis, None));
+        }
+        let known = Recalled { part, flows: flowing, analysis };
+        let bytes = rmp_serde::to_vec_named(&known).ok();
+        Ok((known.analysis, bytes))
+    }
 }

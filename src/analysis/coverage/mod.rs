@@ -47,7 +47,7 @@ pub struct FileCoverage {
 }
 
 /// How often each line of a file was run, as one report says it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Hits {
     /// The path as the report writes it.
     pub(super) path: String,

@@ -234,8 +234,6 @@ pub(super) struct Class {
 #[derive(Debug)]
 pub(super) struct Unit {
     pub(super) language: Language,
-    /// Whether data from outside may get here: all of its functions are of interest then.
-    pub(super) outside: bool,
     /// Its length in bytes.
     pub(super) length: usize,
     /// Its top level.

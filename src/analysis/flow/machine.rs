@@ -5,13 +5,13 @@
 //! models about everything else. Where it cannot tell what a call does, the result is as tainted as the receiver;
 //! tainted arguments only taint it if a model says so or if it is a new object.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::ir::{At, Class, Const, Function, Unit};
 use super::models::{self, Model};
-use super::project::Project;
+use super::project::{Question, View};
 use super::state::{Object, State};
 use super::values::{Captured, Mark, Path, Place, Step, Value};
 use crate::analysis::languages::Language;
@@ -67,8 +67,10 @@ const DEEPEST_CODE: usize = 220;
 
 /// The interpreter for one file.
 pub(super) struct Machine<'p> {
-    pub(super) project: &'p Project,
+    pub(super) project: View<'p>,
     pub(super) unit: &'p Unit,
+    /// Whether data from outside may get here: all of its functions are of interest then.
+    outside: bool,
     pub(super) model: &'static Model,
     pub(super) file: u32,
     hits: BTreeMap<(usize, Place), Hit>,
@@ -92,18 +94,20 @@ pub(super) struct Outcome {
     pub(super) hits: Vec<Hit>,
     /// Whether it was broken off.
     pub(super) cut: bool,
+    /// What it asked of the other files.
+    pub(super) asked: BTreeSet<Question>,
 }
 
 impl<'p> Machine<'p> {
     pub(super) fn new(
-        project: &'p Project,
-        unit: &'p Unit,
-        file: u32,
+        project: View<'p>,
+        (file, unit, outside): (u32, &'p Unit, bool),
         stopped: &'p dyn Fn() -> bool,
     ) -> Self {
         Self {
             project,
             unit,
+            outside,
             model: models::model(unit.language),
             file,
             hits: BTreeMap::new(),
@@ -130,7 +134,8 @@ impl<'p> Machine<'p> {
         while let Some(entry) = self.queue.pop_front() {
             self.enter(entry);
         }
-        Outcome { hits: self.hits.into_values().collect(), cut: self.steps >= self.most_steps }
+        let cut = self.steps >= self.most_steps;
+        Outcome { hits: self.hits.into_values().collect(), cut, asked: self.project.asked() }
     }
 
     /// Whether there is work left to do; counts one step.
@@ -206,7 +211,7 @@ impl<'p> Machine<'p> {
             return known.clone();
         }
         self.modules.insert(file, None);
-        let unit = self.project.units[file as usize].as_ref()?;
+        let unit = self.project.unit(file)?;
         if self.modules.len() > 64 {
             return None;
         }
@@ -248,7 +253,7 @@ impl<'p> Machine<'p> {
         class: Option<&Arc<Class>>,
         outer: Option<Rc<Captured>>,
     ) {
-        let of_interest = self.unit.outside || function.matters;
+        let of_interest = self.outside || function.matters;
         if of_interest && function.file == self.file && self.queued.insert(Arc::as_ptr(function)) {
             self.queue.push_back(Entry { function: Arc::clone(function), class: class.cloned(), outer });
         }

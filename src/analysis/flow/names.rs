@@ -40,7 +40,7 @@ impl Machine<'_> {
             let callable = Callable::Class { class: Arc::clone(class), outer: None };
             return Value { callable: Some(Rc::new(callable)), ..Value::path(Path::root(name)) };
         }
-        if let Some(unit) = self.project.units[f.function.file as usize].as_ref()
+        if let Some(unit) = self.project.unit(f.function.file)
             && let Some(function) = self.project.function(&unit.package, name)
         {
             let callable = Callable::Function { function: Arc::clone(function), this: None, outer: None };
@@ -57,7 +57,7 @@ impl Machine<'_> {
     /// A function of a file whose top level is still under way.
     fn defined_later(&self, file: u32, name: &Name) -> Option<Arc<Function>> {
         let under_way = self.modules.get(&file).is_some_and(Option::is_none);
-        let unit = self.project.units[file as usize].as_ref().filter(|_| under_way)?;
+        let unit = self.project.unit(file).filter(|_| under_way)?;
         unit.module.body.iter().find_map(|stmt| match stmt {
             Stmt::Function(_, function) if function.name.0 == *name => Some(Arc::clone(function)),
             _ => None,
@@ -73,7 +73,7 @@ impl Machine<'_> {
 
     /// A module is seen as it is in the end, a function as it was.
     fn around(&self, captured: &Rc<Captured>) -> Rc<Captured> {
-        let module = self.project.units[captured.function.file as usize].as_ref();
+        let module = self.project.unit(captured.function.file);
         let is_module = module.is_some_and(|unit| Arc::ptr_eq(&unit.module, &captured.function));
         let whole = self.modules.get(&captured.function.file).cloned().flatten().filter(|_| is_module);
         whole.unwrap_or_else(|| Rc::clone(captured))

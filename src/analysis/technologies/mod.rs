@@ -181,7 +181,7 @@ pub(super) fn merge(all: Vec<Dependency>) -> Vec<Dependency> {
 /// The technologies that the files, the tools' own files and the dependencies show.
 pub(super) fn technologies(
     metrics: &Metrics,
-    tools: Vec<(&'static str, String)>,
+    tools: Vec<(String, String)>,
     dependencies: &[Dependency],
 ) -> Vec<Technology> {
     let mut found = BTreeMap::<(TechnologyKind, String), Technology>::new();
@@ -195,7 +195,7 @@ pub(super) fn technologies(
         }
     }
     for (tool, evidence) in tools {
-        add(TechnologyKind::Tool, tool, None, &evidence);
+        add(TechnologyKind::Tool, &tool, None, &evidence);
     }
     for (kind, name, ecosystem, packages) in KNOWN {
         let package = dependencies.iter().find(|dependency| {

@@ -52,7 +52,6 @@ pub(super) fn lower(tree: &Tree, source: &str, language: Language, path: &str, f
     let module = Arc::new(Function { body, names: scope.list, file, at: at(root), ..Function::default() });
     Some(Unit {
         language,
-        outside: false,
         length: source.len(),
         module,
         classes: builder.classes,
