@@ -152,7 +152,10 @@ pub(super) fn finish(
         return analysis;
     };
     matches.extend(limits::exceeded(&walk, &text, &options.thresholds));
-    matches.retain(|found| !flows.replaces(&found.rule.id, &options.disabled_rules));
+    let is_test = rules::is_test_code(&file.path);
+    matches.retain(|found| {
+        (found.rule.in_tests || !is_test) && !flows.replaces(&found.rule.id, &options.disabled_rules)
+    });
     trace::add(&mut matches, flows.found, files, options);
     let searched = secrets::search(&file.path, &text, options.fingerprint_key.as_deref());
     let findings = findings(&text, &file.path, &walk, matches, searched, options);
@@ -201,7 +204,7 @@ fn look<'r>(
         let reason = "measured, but not checked against the rules: nested too deeply";
         return Ok(Examined { analysis: analysis.noting(file, reason), walk, ..Examined::default() });
     }
-    let mut matches = checks::run(&nodes, code, &file.path, language);
+    let mut matches = checks::run(&nodes, code, language);
     let part = flow::part(tree, code, language, &file.path, index, &walk.tokens);
     matches.extend(rules::scan(&root, &nodes, &file.path, &sets, stopped));
     if stopped() { Err(Error::Stopped) } else { Ok(Examined { analysis, walk, matches, part, known: None }) }

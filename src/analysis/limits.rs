@@ -41,6 +41,8 @@ struct Limit {
     why: &'static str,
     instead: &'static str,
     aliases: &'static [&'static str],
+    /// A test may be a long list of cases.
+    in_tests: bool,
 }
 
 static LIMITS: &[Limit] = &[
@@ -53,6 +55,7 @@ static LIMITS: &[Limit] = &[
         why: "A reader has to keep all open branches in mind; mistakes hide in functions like this.",
         instead: "Return early, give the inner blocks a name and a function of their own.",
         aliases: &["C901", "PLR0912", "complexity", "too-many-branches", "gocognit", "gocyclo"],
+        in_tests: true,
     },
     Limit {
         id: "long-function",
@@ -63,6 +66,7 @@ static LIMITS: &[Limit] = &[
         why: "It does not fit on a screen, so nobody sees it as a whole.",
         instead: "Split it where its steps part.",
         aliases: &["PLR0915", "too-many-statements", "max-lines-per-function", "funlen"],
+        in_tests: false,
     },
     Limit {
         id: "deep-nesting",
@@ -73,6 +77,7 @@ static LIMITS: &[Limit] = &[
         why: "What holds at the innermost line follows from every line around it.",
         instead: "Return or continue early, or move the inner levels into a function.",
         aliases: &["PLR1702", "too-many-nested-blocks", "max-depth", "nestif"],
+        in_tests: true,
     },
     Limit {
         id: "too-many-parameters",
@@ -83,6 +88,7 @@ static LIMITS: &[Limit] = &[
         why: "Callers mix them up, above all those of one type.",
         instead: "Group what belongs together into a type of its own.",
         aliases: &["PLR0913", "too-many-arguments", "max-params"],
+        in_tests: false,
     },
 ];
 
@@ -165,5 +171,6 @@ fn rule(limit: &Limit) -> Rule {
         builtin: true,
         files: None,
         ignores: None,
+        in_tests: limit.in_tests,
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn chain(checker: &mut Checker<'_>, node: Node<'_>) {
     let bodies: Vec<&str> = chain.bodies.iter().map(|body| inside(checker.text(*body))).collect();
     let last = inside(checker.text(otherwise));
     let all_same = bodies.iter().all(|body| body.split_whitespace().eq(last.split_whitespace()));
-    if !last.is_empty() && bodies.len() == chain.conditions.len() && all_same {
+    if !last.is_empty() && bodies.len() == chain.conditions.len() && all_same && !has_comment(node) {
         checker.report("same-branches", node, String::new());
     }
 }
@@ -192,6 +192,12 @@ fn constant(checker: &mut Checker<'_>, chain: &Chain<'_>) {
             checker.report("constant-condition", *condition, format!("The condition is always `{text}`"));
         }
     }
+}
+
+/// Whether there is a comment within: it may say why two branches are kept apart.
+fn has_comment(node: Node<'_>) -> bool {
+    let mut cursor = node.walk();
+    node.children(&mut cursor).any(|child| child.kind().contains("comment") || has_comment(child))
 }
 
 /// What stands between the braces, or behind `else`.

@@ -15,6 +15,9 @@ const MOST_METHODS: usize = 50;
 const CALLED_BY_NAME: [&str; 6] =
     ["readObject", "writeObject", "readResolve", "writeReplace", "readObjectNoData", "finalize"];
 
+/// How PHP calls methods whose names are made at run time.
+const CALLS_BY_TEXT: [&str; 3] = ["->{", "->$", "call_user_func"];
+
 /// The functions and types around the node that is visited.
 #[derive(Default)]
 pub(super) struct Scopes<'t> {
@@ -146,14 +149,6 @@ fn is_private(checker: &Checker<'_>, node: Node<'_>) -> bool {
                 && !modifiers.contains('@')
                 && !CALLED_BY_NAME.contains(&name)
         }
-        Language::C => {
-            has("storage_class_specifier", "static")
-                && !has("storage_class_specifier", "inline")
-                && checker.path.ends_with(".c")
-                && !node.has_error()
-                && !checker.text.contains("##")
-                && !checker.text(node).contains("__attribute__")
-        }
         Language::JavaScript | Language::TypeScript | Language::Tsx => {
             node.kind() == "method_definition"
                 && (name.starts_with('#') || has("accessibility_modifier", "private"))
@@ -164,6 +159,10 @@ fn is_private(checker: &Checker<'_>, node: Node<'_>) -> bool {
             node.kind() == "method_declaration"
                 && has("visibility_modifier", "private")
                 && !name.starts_with("__")
+                && !node
+                    .parent()
+                    .and_then(|body| body.parent())
+                    .is_some_and(|class| CALLS_BY_TEXT.iter().any(|mark| checker.text(class).contains(mark)))
         }
         _ => false,
     }

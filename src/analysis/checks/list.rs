@@ -20,6 +20,7 @@ pub(super) struct Check {
     pub(super) example: &'static str,
     pub(super) references: &'static [&'static str],
     pub(super) aliases: &'static [&'static str],
+    pub(super) in_tests: bool,
 }
 
 const BUG: Check = Check {
@@ -36,6 +37,7 @@ const BUG: Check = Check {
     example: "",
     references: &[],
     aliases: &[],
+    in_tests: true,
 };
 
 /// Every check.
@@ -73,6 +75,7 @@ pub(super) static CHECKS: &[Check] = &[
         example: "if (a) { x() } else if (b) { y() } else if (a) { z() }",
         references: &["https://eslint.org/docs/latest/rules/no-dupe-else-if"],
         aliases: &["no-dupe-else-if", "Lint/DuplicateElsifCondition", "bugprone-branch-clone"],
+        in_tests: false,
         ..BUG
     },
     Check {
@@ -97,6 +100,7 @@ pub(super) static CHECKS: &[Check] = &[
         example: "if (ready) { start() } else { start() }",
         references: &["https://rules.sonarsource.com/javascript/RSPEC-3923/"],
         aliases: &["if_same_then_else", "bugprone-branch-clone", "Style/IdenticalConditionalBranches"],
+        in_tests: false,
         ..BUG
     },
     Check {
@@ -109,6 +113,7 @@ pub(super) static CHECKS: &[Check] = &[
         example: "if (false) { cleanup() }",
         references: &["https://eslint.org/docs/latest/rules/no-constant-condition"],
         aliases: &["no-constant-condition", "W0125", "using-constant-test", "Lint/LiteralAsCondition"],
+        in_tests: false,
         ..BUG
     },
     Check {
@@ -125,6 +130,7 @@ pub(super) static CHECKS: &[Check] = &[
             "misc-redundant-expression",
             "Lint/BinaryOperatorWithIdenticalOperands",
         ],
+        in_tests: false,
         ..BUG
     },
     Check {
@@ -136,6 +142,7 @@ pub(super) static CHECKS: &[Check] = &[
         example: "width = width;",
         references: &["https://eslint.org/docs/latest/rules/no-self-assign"],
         aliases: &["no-self-assign", "PLW0127", "W0127", "self-assigning-variable", "Lint/SelfAssignment"],
+        in_tests: false,
         ..BUG
     },
     Check {
@@ -153,7 +160,7 @@ pub(super) static CHECKS: &[Check] = &[
     },
     Check {
         id: "unused-private-function",
-        languages: &[Python, JavaScript, TypeScript, Tsx, Java, Language::C, Php],
+        languages: &[Python, JavaScript, TypeScript, Tsx, Java, Php],
         category: Category::Smell,
         severity: Severity::Low,
         cwe: &["CWE-561"],
@@ -184,6 +191,7 @@ pub(super) static CHECKS: &[Check] = &[
             "https://pylint.readthedocs.io/en/stable/user_guide/messages/refactor/too-many-return-statements.html",
         ],
         aliases: &["PLR0911", "R0911", "too-many-return-statements"],
+        in_tests: false,
         ..BUG
     },
     Check {
@@ -198,6 +206,7 @@ pub(super) static CHECKS: &[Check] = &[
         example: "a class with 51 methods",
         references: &["https://refactoring.guru/smells/large-class"],
         aliases: &["PLR0904", "R0904", "too-many-public-methods", "TooManyMethods"],
+        in_tests: false,
         ..BUG
     },
     Check {
@@ -214,6 +223,7 @@ pub(super) static CHECKS: &[Check] = &[
         example: "/^(\\w+\\s?)*$/.test(text)",
         references: &["https://owasp.org/www-community/attacks/Regular_expression_Denial_of_Service_-_ReDoS"],
         aliases: &["redos", "security/detect-unsafe-regex", "no-super-linear-backtracking"],
+        in_tests: false,
         ..BUG
     },
     Check {

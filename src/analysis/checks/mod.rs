@@ -62,7 +62,6 @@ const KINDS: &[(Look, &[&str])] = &[
 /// What a file is checked with, and what was found in it.
 struct Checker<'t> {
     text: &'t str,
-    path: &'t str,
     language: Language,
     table: &'static Table,
     matches: Vec<Match<'static>>,
@@ -80,13 +79,8 @@ pub(super) fn kinds(language: Language) -> impl Iterator<Item = bool> {
 }
 
 /// Everything the checks find in a file; `nodes` are at least those whose kind they look at, in order.
-pub(super) fn run<'t>(
-    nodes: &[Node<'t>],
-    text: &'t str,
-    path: &'t str,
-    language: Language,
-) -> Vec<Match<'static>> {
-    let mut checker = Checker { text, path, language, table: Table::of(language), matches: Vec::new() };
+pub(super) fn run<'t>(nodes: &[Node<'t>], text: &'t str, language: Language) -> Vec<Match<'static>> {
+    let mut checker = Checker { text, language, table: Table::of(language), matches: Vec::new() };
     let looks = looks(language);
     let mut scopes = Scopes::default();
     values::hidden_directions(&mut checker);
@@ -237,5 +231,6 @@ fn rule(check: &Check) -> Rule {
         builtin: true,
         files: None,
         ignores: None,
+        in_tests: check.in_tests,
     }
 }

@@ -78,6 +78,7 @@ struct Document {
     fix: Option<String>,
     files: Option<Vec<String>>,
     ignores: Option<Vec<String>>,
+    in_tests: Option<bool>,
     rule: SerializableRule,
     constraints: Option<HashMap<String, SerializableRule>>,
     utils: Option<HashMap<String, SerializableRule>>,
@@ -210,6 +211,7 @@ fn read_document(yaml: &str, offset: usize, builtin: bool) -> Result<Option<Defi
         builtin,
         files,
         ignores,
+        in_tests: document.in_tests.unwrap_or(!builtin),
     };
     let core = SerializableRuleCore {
         rule: document.rule,

@@ -3,6 +3,7 @@
 mod list;
 mod load;
 mod needs;
+mod places;
 mod scan;
 
 use std::sync::OnceLock;
@@ -19,6 +20,7 @@ use needs::Texts;
 pub use list::BUILTIN;
 pub use load::{BadRule, compile, read};
 pub use needs::Needs;
+pub(super) use places::is_test_code;
 pub use scan::{Match, scan};
 
 /// What a rule says, apart from its pattern.
@@ -58,6 +60,8 @@ pub struct Rule {
     pub files: Option<GlobSet>,
     /// Files it leaves alone.
     pub ignores: Option<GlobSet>,
+    /// Whether it is about tests as well. Few of the built-in rules are: a test may trust its input.
+    pub in_tests: bool,
 }
 
 /// Code to put in the place of what a rule found, as `ast-grep` has it.
@@ -75,9 +79,9 @@ impl Rule {
         self.id == name || self.aliases.iter().any(|alias| alias == name)
     }
 
-    /// Whether the rule looks at this file at all.
-    pub fn applies_to(&self, path: &str) -> bool {
-        self.files.as_ref().is_none_or(|globs| globs.is_match(path))
+    /// Whether the rule looks at this file at all; `is_test` says whether that is a test.
+    fn applies_to(&self, path: &str, is_test: bool) -> bool {
+        (self.in_tests || !is_test) && self.files.as_ref().is_none_or(|globs| globs.is_match(path))
             && self.ignores.as_ref().is_none_or(|globs| !globs.is_match(path))
     }
 }

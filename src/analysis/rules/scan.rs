@@ -10,7 +10,7 @@ use ast_grep_language::SupportLang;
 use tree_sitter::Node;
 
 use super::needs::Sightings;
-use super::{Compiled, Fix, Ready, Rule};
+use super::{Compiled, Fix, Ready, Rule, is_test_code};
 use crate::model::{Confidence, FlowStep, Severity};
 
 /// A rule and the place it matched.
@@ -72,7 +72,9 @@ struct Trial<'r> {
 impl<'r> Trial<'r> {
     fn of(set: &'r Compiled, path: &str, source: &str) -> Self {
         let sightings = set.texts.sight(source);
-        let applies = |ready: &Ready| sightings.somewhere(&ready.needs) && ready.rule.applies_to(path);
+        let is_test = is_test_code(path);
+        let applies =
+            |ready: &Ready| sightings.somewhere(&ready.needs) && ready.rule.applies_to(path, is_test);
         Self { set, applies: set.rules.iter().map(applies).collect(), sightings }
     }
 

@@ -16,7 +16,7 @@ use regex::Regex;
 use sha2::Sha256;
 
 use super::languages::Language;
-use super::rules::{Match, Rule};
+use super::rules::{Match, Rule, is_test_code};
 use crate::model::{Category, Confidence, Severity};
 use formats::{FORMATS, Format};
 
@@ -65,6 +65,11 @@ const MADE_UP_PLACES: &[&str] = &[
     "test", "tests", "spec", "specs", "fixture", "fixtures", "testdata", "example", "examples", "docs",
     "doc", "mock", "mocks",
 ];
+
+/// What is made anew for every test and every example, so that it opens nothing where secrets are usually made up: unlike the
+/// key of a provider, which may be somebody's.
+const MADE_UP_THERE: &[&str] =
+    &["secret-private-key", "secret-json-web-token", "secret-in-url", "secret-in-connection-string"];
 
 /// The rules that stand for the formats, as they appear in the catalogue.
 pub fn rules() -> &'static [Rule] {
@@ -122,7 +127,10 @@ pub(super) fn search(path: &str, text: &str, key: Option<&[u8]>) -> Searched<'st
             }
         }
     }
-    let matches = found.values().map(|(range, index)| of(path, text, range, *index, key)).collect();
+    let made_up = is_made_up_place(path);
+    let reported = |index: usize| !made_up || !MADE_UP_THERE.contains(&FORMATS[index].id);
+    let matches = found.values().filter(|(_, index)| reported(*index));
+    let matches = matches.map(|(range, index)| of(path, text, range, *index, key)).collect();
     Searched { matches, hidden: found.into_values().map(|(range, _)| range).collect() }
 }
 
@@ -209,6 +217,7 @@ fn is_made_up_place(path: &str) -> bool {
     lower.ends_with(".md")
         || lower.ends_with(".rst")
         || lower.split(['/', '.', '_', '-']).any(|part| MADE_UP_PLACES.contains(&part))
+        || is_test_code(path)
 }
 
 /// A value as it may be shown: at most its first four characters.
@@ -267,6 +276,7 @@ fn rule(format: &Format) -> Rule {
         builtin: true,
         files: None,
         ignores: None,
+        in_tests: !MADE_UP_THERE.contains(&format.id),
     }
 }
 

@@ -238,6 +238,7 @@ pub(super) fn rules(text: &str) -> Result<Vec<FlowRule>, String> {
             builtin: true,
             files: None,
             ignores: None,
+            in_tests: true,
         };
         rules.push(FlowRule { rule, kinds, mask: 1 << rules.len(), replaces: read.replaces });
     }
