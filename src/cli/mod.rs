@@ -11,6 +11,7 @@ mod meter;
 mod migrate;
 mod pack;
 mod paint;
+mod rules;
 mod runtime;
 mod serve;
 mod server;
@@ -55,6 +56,7 @@ enum Command {
     Demo(demo::Demo),
     Build(build::BuildCommand),
     Analyze(analyze::Analyze),
+    Rules(rules::Rules),
     Doctor(doctor::Doctor),
     Migrate(migrate::Migrate),
     User(accounts::User),
@@ -95,6 +97,7 @@ impl Command {
             Self::Demo(command) => command.run(around),
             Self::Build(command) => command.run(around),
             Self::Analyze(command) => command.run(around),
+            Self::Rules(command) => command.run(),
             Self::Doctor(command) => command.run(around),
             Self::Migrate(command) => command.run(around),
             Self::User(command) => command.run(around),

@@ -1,5 +1,6 @@
 //! A report in the formats that people and other tools read.
 
+mod catalogue;
 mod csv;
 mod cyclonedx;
 mod github;
@@ -16,6 +17,7 @@ use chrono::{DateTime, Utc};
 
 use crate::analysis::Report;
 
+pub use catalogue::{CATALOGUE_FORMATS, CatalogueEntry, CatalogueFormat, catalogue};
 pub use schema::schema;
 
 /// A report and what is known around it.

@@ -1,4 +1,4 @@
-//! The page at `/docs`: Swagger UI from inside the binary, so that it works without internet.
+//! The pages for people: Swagger UI at `/docs`, from inside the binary, so that it works without internet, and the rules.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,6 +9,7 @@ use axum::routing::{MethodRouter, get};
 use utoipa_swagger_ui::Config;
 
 use super::error::Problem;
+use super::rules;
 use crate::app::App;
 use crate::error::Error;
 
@@ -18,9 +19,10 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      frame-ancestors 'none'",
 );
 
-/// The page and its parts.
-pub(super) fn pages() -> [(&'static str, MethodRouter<App>); 3] {
+/// The pages and their parts.
+pub(super) fn pages() -> [(&'static str, MethodRouter<App>); 4] {
     [
+        ("/rules", get(rules::page)),
         ("/docs", get(async || Redirect::permanent("/docs/"))),
         ("/docs/", get(async || file(""))),
         ("/docs/{*file}", get(async |Path(path): Path<String>| file(&path))),

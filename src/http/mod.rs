@@ -26,6 +26,7 @@ mod metrics;
 mod negotiate;
 mod openapi;
 mod router;
+mod rules;
 mod serve;
 mod sockets;
 mod submit;

@@ -12,7 +12,7 @@ use super::error::Problem;
 use super::gate::{Gate, Kind};
 use super::{
     analyses, api_keys, approvals, artifacts, auth, builds, docs, events, exports, health, jobs, llm,
-    llm_money, metrics, openapi, sockets, users,
+    llm_money, metrics, openapi, rules, sockets, users,
 };
 use crate::app::App;
 
@@ -33,6 +33,7 @@ fn table() -> Vec<Row> {
         stream(routes!(artifacts::get_build_artifact)),
         upload(routes!(analyses::create_analysis, analyses::list_analyses)),
         plain(routes!(analyses::get_analysis, analyses::cancel_analysis)),
+        plain(routes!(rules::list_rules)),
         plain(routes!(exports::list_formats)),
         plain(routes!(exports::export_schema)),
         plain(routes!(exports::export_report)),

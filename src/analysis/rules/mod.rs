@@ -81,7 +81,8 @@ impl Rule {
 
     /// Whether the rule looks at this file at all; `is_test` says whether that is a test.
     fn applies_to(&self, path: &str, is_test: bool) -> bool {
-        (self.in_tests || !is_test) && self.files.as_ref().is_none_or(|globs| globs.is_match(path))
+        (self.in_tests || !is_test)
+            && self.files.as_ref().is_none_or(|globs| globs.is_match(path))
             && self.ignores.as_ref().is_none_or(|globs| !globs.is_match(path))
     }
 }

@@ -9,6 +9,9 @@ mod parts;
 use std::borrow::Borrow;
 
 use askama::Template as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
 
 use super::{Document, Error, word};
 use page::Page;
@@ -16,6 +19,17 @@ use page::Page;
 /// Writes the report as a page.
 pub(super) fn write(document: &Document<'_>) -> Result<Vec<u8>, Error> {
     Ok(Page::of(document).render()?.into_bytes())
+}
+
+/// What a browser may do for a page of ours: apply this style, run this script, and nothing else.
+pub(super) fn policy(style: &str, script: &str) -> String {
+    let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; img-src data:; base-uri 'none'; \
+         form-action 'none'",
+        hash(style),
+        hash(script)
+    )
 }
 
 /// Text from the code, with nothing in it that would be invisible or turn the line around: control characters and
@@ -40,7 +54,7 @@ fn shown(text: impl AsRef<str>) -> String {
 }
 
 /// The same, as markup: what stands between backticks is set as code.
-fn rich(text: impl AsRef<str>) -> String {
+pub(super) fn rich(text: impl AsRef<str>) -> String {
     let mut markup = String::new();
     let clean = shown(text);
     let parts: Vec<&str> = clean.split('`').collect();

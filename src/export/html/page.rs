@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest as _, Sha256};
 
 use super::parts::{
     DimensionBar, Entry, FileBar, FileRow, FunctionRow, Grade, LanguageBar, SeverityCount, Trend,
 };
-use super::{Document, count, effort, grouped, maybe, percent, rich, shown, tenths, word};
+use super::{Document, count, effort, grouped, maybe, percent, policy, rich, shown, tenths, word};
 use crate::analysis::external::Analyzer;
 use crate::analysis::{
     Dependency, DuplicateGroup, Recommendation, Report, Suppressed, Suppression, Technology,
@@ -89,7 +86,7 @@ impl<'a> Page<'a> {
         let page = Self {
             style: STYLE,
             script: SCRIPT,
-            policy: policy(),
+            policy: policy(STYLE, SCRIPT),
             title: shown(document.name.unwrap_or("Source code")),
             sections: Vec::new(),
             report,
@@ -152,17 +149,6 @@ impl<'a> Page<'a> {
         .map(|(id, name, _)| (id, name))
         .collect()
     }
-}
-
-/// What a browser may do for this page.
-fn policy() -> String {
-    let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
-    format!(
-        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; img-src data:; base-uri 'none'; \
-         form-action 'none'",
-        hash(STYLE),
-        hash(SCRIPT)
-    )
 }
 
 /// What to say first.

@@ -9,13 +9,14 @@ use serde_json::Value;
 use super::{read, root};
 
 /// Routes that the OpenAPI document leaves out: other names of the same, and pages for people.
-const ALIASES: [&str; 6] = [
+const ALIASES: [&str; 7] = [
     "GET /health",
     "GET /health/ready",
     "GET /health/live",
     "GET /ws/progress/{job_id}",
     "GET /docs",
     "GET /docs/",
+    "GET /rules",
 ];
 
 /// What clients read most.

@@ -1,6 +1,7 @@
 //! The rules against their fixtures, and the engine around them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod catalogue;
 mod comparing;
 mod copies;
 mod covering;
