@@ -405,7 +405,7 @@ impl Workflow<'_> {
         Bench {
             workspace: &self.site.workspace,
             sandbox: self.site.sandbox,
-            voice: &self.voice,
+            voice: self.voice,
             task: self.task,
             stop: self.site.context.stop(),
             intake: self.site.intake,

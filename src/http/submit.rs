@@ -94,7 +94,7 @@ pub(super) async fn json(app: &App, headers: &HeaderMap, body: Request) -> Resul
             "send application/json, or a ZIP as multipart/form-data",
         ));
     }
-    Ok(read_body(body, app.config.server.body_limit_bytes).await?)
+    read_body(body, app.config.server.body_limit_bytes).await
 }
 
 /// The form that is sent.
@@ -104,6 +104,7 @@ pub(super) async fn form(app: &App, body: Request) -> Result<Multipart> {
 }
 
 /// What is wrong with a part of a form.
+#[expect(clippy::needless_pass_by_value, reason = "so that it stands in `map_err`")]
 pub(super) fn malformed(error: MultipartError) -> Error {
     match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Error::TooLarge(error.body_text()),

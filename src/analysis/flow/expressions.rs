@@ -209,29 +209,29 @@ impl Machine<'_> {
         Value::object(id)
     }
 
+    /// What a module or a class of the project has under a name.
+    fn static_member(&mut self, f: &mut Frame, base: &Value, name: &Name) -> Option<Value> {
+        let (class, outer) = match base.callable.as_deref() {
+            Some(Callable::Module(file)) => return self.module_member(f, *file, name),
+            Some(Callable::Class { class, outer }) => (Arc::clone(class), outer.clone()),
+            _ => return None,
+        };
+        if let Some((_, function)) = self.project.method(&class, name) {
+            let callable = Callable::Function { function, this: None, outer };
+            return Some(Value { callable: Some(Rc::new(callable)), ..Value::default() });
+        }
+        if let Some(value) = self.static_field(f, &class, name) {
+            return Some(value);
+        }
+        let inner = class.inner.iter().find(|inner| inner.name == *name)?;
+        let callable = Callable::Class { class: Arc::clone(inner), outer };
+        Some(Value { callable: Some(Rc::new(callable)), ..Value::default() })
+    }
+
     /// A field of a value: of a module, a class, an object, or of something from a library.
     pub(super) fn field(&mut self, f: &mut Frame, base: &Value, name: &Name, expr: &Expr) -> Value {
-        match base.callable.as_deref() {
-            Some(Callable::Module(file)) => {
-                if let Some(value) = self.module_member(f, *file, name) {
-                    return value;
-                }
-            }
-            Some(Callable::Class { class, outer }) => {
-                let (class, outer) = (Arc::clone(class), outer.clone());
-                if let Some((_, function)) = self.project.method(&class, name) {
-                    let callable = Callable::Function { function, this: None, outer };
-                    return Value { callable: Some(Rc::new(callable)), ..Value::default() };
-                }
-                if let Some(value) = self.static_field(f, &class, name) {
-                    return value;
-                }
-                if let Some(inner) = class.inner.iter().find(|inner| inner.name == *name) {
-                    let callable = Callable::Class { class: Arc::clone(inner), outer };
-                    return Value { callable: Some(Rc::new(callable)), ..Value::default() };
-                }
-            }
-            _ => {}
+        if let Some(value) = self.static_member(f, base, name) {
+            return value;
         }
         let unknown = Path::root("?");
         let path = base.path.as_ref().unwrap_or(&unknown).field(name);

@@ -77,12 +77,15 @@ struct Followed {
     outside: bool,
     asked: Vec<(Question, u64)>,
     /// Rule, path, bytes and way of each hit.
-    hits: Vec<(usize, Spot, Vec<(Spot, String)>)>,
+    hits: Vec<(usize, Spot, Vec<Passed>)>,
     cut: bool,
 }
 
 /// A place by its path, so that it can be remembered.
 type Spot = (String, u32, u32);
+
+/// A step of a way: where, and what happens there.
+type Passed = (Spot, String);
 
 /// A finding about a flow, before it has lines.
 pub(super) struct Found {

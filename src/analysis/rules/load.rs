@@ -178,14 +178,7 @@ fn read_document(yaml: &str, offset: usize, builtin: bool) -> Result<Option<Defi
     if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c)) {
         return Err(bad("id", "an id is made of letters, digits, `-`, `_`, `.` and `/`".to_owned()));
     }
-    let names = document.language.iter().chain(&document.languages);
-    let languages = names
-        .map(|name| {
-            let known = Language::ALL.map(Language::name).join(", ");
-            Language::from_name(name)
-                .ok_or_else(|| bad("language", format!("unknown language `{name}`; known are {known}")))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let languages = languages(&document).map_err(|reason| bad("language", reason))?;
     if languages.is_empty() {
         return Err(bad("id", "it names no `language`".to_owned()));
     }
@@ -225,6 +218,15 @@ fn read_document(yaml: &str, offset: usize, builtin: bool) -> Result<Option<Defi
         line: offset + line_of(yaml, "rule"),
         fix_line: offset + line_of(yaml, "fix"),
     }))
+}
+
+/// The languages that a rule names, or what is wrong with them.
+fn languages(document: &Document) -> Result<Vec<Language>, String> {
+    let known = || Language::ALL.map(Language::name).join(", ");
+    let named = document.language.iter().chain(&document.languages).map(|name| {
+        Language::from_name(name).ok_or_else(|| format!("unknown language `{name}`; known are {}", known()))
+    });
+    named.collect()
 }
 
 /// The documents of a YAML stream, each with the number of lines before it.

@@ -200,11 +200,8 @@ impl Parameters {
         if self.is_scaffold() && self.needs_model() {
             complain("provider", "`scaffold` asks no model, and something here needs one".to_owned());
         }
-        if self.scaffold == Some(true) && self.source.is_some() {
-            complain("scaffold", "cannot be: `source` names what to start from".to_owned());
-        }
-        if self.scaffold == Some(true) && self.language.is_some() && self.scaffold_language().is_none() {
-            complain("scaffold", "cannot be: the catalogue does not have this language".to_owned());
+        if let Some(why) = self.why_no_scaffold() {
+            complain("scaffold", why.to_owned());
         }
         if self.fallback.len() > 8 {
             complain("fallback", "must have at most 8 entries".to_owned());
@@ -244,5 +241,15 @@ impl Parameters {
             complain("source", error.to_string());
         }
         wrong
+    }
+
+    /// Why the catalogue's project cannot be what to start from, where that is asked for.
+    fn why_no_scaffold(&self) -> Option<&'static str> {
+        let is_wanted = self.scaffold == Some(true);
+        if is_wanted && self.source.is_some() {
+            return Some("cannot be: `source` names what to start from");
+        }
+        let is_unknown = self.language.is_some() && self.scaffold_language().is_none();
+        (is_wanted && is_unknown).then_some("cannot be: the catalogue does not have this language")
     }
 }
