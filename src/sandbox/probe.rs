@@ -278,6 +278,7 @@ fn make_namespace() -> io::Result<String> {
 
 #[expect(unsafe_code, reason = "std does not trace")]
 fn trace() -> io::Result<String> {
+    // SAFETY: the call reads nothing that its arguments point at.
     call("may trace", || unsafe {
         libc::ptrace(libc::PTRACE_TRACEME, 0, ptr::null_mut::<u8>(), ptr::null_mut::<u8>())
     })

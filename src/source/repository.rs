@@ -93,7 +93,7 @@ impl Git<'_> {
             return Err(failed(&made));
         }
         if let Some(certificates) = &self.limits.git_ca_file {
-            let copied = std::fs::copy(certificates, self.folder.join(CERTIFICATES));
+            let copied = tokio::fs::copy(certificates, self.folder.join(CERTIFICATES)).await;
             copied.map_err(|error| Error::Io("read intake.git_ca_file", error))?;
         }
         Ok(())

@@ -118,7 +118,7 @@ impl Work<'_> {
     async fn test(&mut self) -> Result<Tested, Failure> {
         if let Some(tested) = &self.state.tested {
             let mut tested = tested.clone();
-            tested.output = std::fs::read(self.output()).unwrap_or_default();
+            tested.output = tokio::fs::read(self.output()).await.unwrap_or_default();
             return Ok(tested);
         }
         let context = self.site.context;
@@ -128,7 +128,7 @@ impl Work<'_> {
             return Err(context.stopped());
         }
         // Where the rest of the build is interrupted, the log needs it again.
-        let _ = std::fs::write(self.output(), &tested.output);
+        let _ = tokio::fs::write(self.output(), &tested.output).await;
         tell_tests(&self.voice, &tested).await;
         self.note(json!({ "type": "tests", "verdict": tested.verdict, "reason": tested.reason,
             "command": tested.command, "summary": tested.summary, "seconds": tested.seconds }));

@@ -181,3 +181,14 @@ async fn the_projects_file_holds_and_flags_come_first() {
     let said = run(&["analyze", &root]).await.refused();
     assert!(said.contains("codeyard.toml, line 3: unknown field `exclud`"), "{said}");
 }
+
+#[tokio::test]
+async fn what_is_found_in_our_own_source_is_accounted_for() {
+    let report = run(&["analyze", env!("CARGO_MANIFEST_DIR"), "--no-cache", "--format", "json"]).await;
+    let report: Value = serde_json::from_str(&report.expect(0)).unwrap();
+    assert_eq!(report["summary"]["findings"], 0);
+    let unused = report["unused_suppressions"].as_array().unwrap();
+    let ours: Vec<&Value> = unused.iter().filter(|it| it["path"] == "codeyard.toml").collect();
+    assert!(ours.is_empty(), "codeyard.toml suppresses what is not there: {ours:?}");
+    assert!(report["summary"]["files_analysed"].as_u64().unwrap() > 300);
+}
