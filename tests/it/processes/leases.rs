@@ -84,7 +84,9 @@ async fn a_replica_that_only_answers_wakes_the_one_that_runs_to_start_and_to_can
     let answer =
         client.post(asked.url(), &format!("/api/v1/jobs/{job}/cancel"), &serde_json::Value::Null).await;
 
-    assert_ne!(answer.expect(200)["status"], "cancelled", "it was said to be cancelled while it still ran");
+    // The other one may have let go of it before this one looks what to answer.
+    let said = answer.expect(200);
+    assert!(["initializing", "running", "cancelled"].map(Some).contains(&said["status"].as_str()), "{said}");
     let ending = client.until(asked.url(), &job, &["completion"]);
     let end = within(WOKEN_WITHIN, "the other replica lets go of the job", ending).await;
     assert_eq!(end["status"], "cancelled", "{end}");
