@@ -1,7 +1,7 @@
 //! Results of analyses in files: bounded, shared by processes, safe to delete at any time. They hold excerpts of the
 //! code, so only their owner may look into the directory.
 //!
-//! What is large has a file of its own. What is small lies with others in a pack ([`pack`]): one for each analysis that
+//! What is large has a file of its own. What is small lies with others in a pack (`pack`): one for each analysis that
 //! found something new, and one for everything when what belongs together has come to lie in too many.
 
 mod pack;
